@@ -1,0 +1,250 @@
+"""Run the course: every notebook of notebooks/ headlessly, two at a time, on this machine's tier.
+
+python .ci/course.py               all of them; pages in build/, exit code 1 on any failure
+python .ci/course.py 2.2 2.6       only these
+python .ci/course.py --store       also write the outputs back into notebooks/ (micro tier)
+python .ci/course.py --stress 3    each three times, shuffled: do the outputs stay the same?
+
+It needs only what requirements.txt installs.
+"""
+
+import argparse
+import asyncio
+import html
+import json
+import os
+import platform
+import random
+import re
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+import nbformat
+import psutil
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from outputs import WIDGET, code_cells, differences, outputs, tags, text
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS, BUILD = ROOT / "notebooks", ROOT / "build"
+CELL_TIMEOUT = 1800  # seconds; on the small and full tiers a cell may download a checkpoint first
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>The course, executed</title>
+<style>
+:root {{ color-scheme: light dark }}
+body {{ font: 1.05rem/1.5 system-ui, sans-serif; max-width: 56rem; margin: 3rem auto; padding: 0 1rem }}
+table {{ border-collapse: collapse; width: 100% }}
+th, td {{ padding: .5rem .7rem; text-align: left; border-bottom: 1px solid #8885 }}
+.number {{ text-align: right; white-space: nowrap }}
+</style>
+<h1>The course, executed</h1>
+<p>{summary}</p>
+<table><thead><tr><th>Notebook</th><th>Executed</th><th>Tier</th><th class="number">Time</th>
+<th class="number">Peak memory</th><th>Result</th></tr></thead>
+<tbody>
+{rows}
+</tbody></table></html>
+"""  # noqa: E501
+ROW = """<tr><td><a href="{link}.html">{title}</a></td><td><a href="{link}.ipynb">notebook</a></td>
+<td>{tier}</td><td class="number">{seconds:.1f} s</td><td class="number">{memory:,.0f} MB</td>
+<td>{result}</td></tr>"""
+
+
+@dataclass
+class Run:
+    """One execution of one notebook; `memory` is the peak of its processes, in MB."""
+
+    name: str
+    notebook: nbformat.NotebookNode
+    seconds: float = 0.0
+    memory: float = 0.0
+    tier: str = "unknown"
+    error: str = ""
+
+
+def share_cores(jobs: int) -> None:
+    """Give each of `jobs` kernels its share of the cores, so that their threads do not fight."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "RAYON"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", str(max(1, (cores or 1) // jobs)))
+    # Without compiled bytecode every import takes two to three times as long.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else each kernel prints a note
+
+
+def watch_memory(client: NotebookClient, run: Run, done: threading.Event) -> None:
+    """Keep in `run.memory` the peak resident memory of the kernel and all its children."""
+    while not done.wait(0.2):
+        try:
+            kernel = psutil.Process(client.km.provisioner.pid)
+            family = [kernel, *kernel.children(recursive=True)]
+            run.memory = max(run.memory, sum(p.memory_info().rss for p in family) / 2**20)
+        except (AttributeError, TypeError, psutil.Error):
+            continue  # the kernel is not there yet, or no longer
+
+
+def execute(path: Path) -> Run:
+    """Run one notebook in its own kernel; a failure is told in `Run.error`, in one line."""
+    run = Run(path.stem, nbformat.read(path, as_version=4))
+    for cell in code_cells(run.notebook):
+        cell.outputs, cell.execution_count = [], None
+    client = NotebookClient(
+        run.notebook,
+        kernel_name="python3",
+        timeout=CELL_TIMEOUT,
+        record_timing=False,
+        extra_arguments=["--log-level=ERROR"],  # else each kernel warns about its own sockets
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    done, start = threading.Event(), time.perf_counter()
+    threading.Thread(target=watch_memory, args=(client, run, done), daemon=True).start()
+    try:
+        client.execute()
+    except Exception as error:  # whatever stops one notebook, the others still run
+        said = f"{type(error).__name__}: {error}"
+        if isinstance(error, CellExecutionError):
+            said = f"{error.ename}: {error.evalue}"
+        ran = sum(cell.execution_count is not None for cell in code_cells(run.notebook))
+        run.error = f"code cell {max(1, ran)}: {' '.join(said.split())[:300]}"
+    run.seconds = time.perf_counter() - start
+    done.set()
+    said = " ".join(text(cell) for cell in code_cells(run.notebook) if "setup" in tags(cell))
+    if found := re.search(r"\btier\W+(micro|small|full)\b", said, re.IGNORECASE):
+        run.tier = found.group(1)
+    return run
+
+
+def write(path: Path, content: str) -> None:
+    """Write beside and rename: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(content, encoding="utf-8", newline="\n")
+    beside.replace(path)
+
+
+def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
+    """Write a notebook as Jupyter does, with a newline at its end."""
+    write(path, nbformat.writes(notebook).rstrip("\n") + "\n")
+
+
+def store(run: Run) -> None:
+    """Write a clean run's outputs into notebooks/; any other run is refused in `run.error`."""
+    for number, cell in enumerate(code_cells(run.notebook), start=1):
+        noise = [content for kind, content in outputs(cell) if kind == "text/stderr"]
+        if noise or cell.execution_count != number:
+            why = f"stderr says {noise[0].strip()[:200]!r}" if noise else "it has no code"
+            run.error = f"not stored, code cell {number}: {why}"
+            return
+        # A progress bar's widget cannot be shown again and breaks the page on GitHub.
+        cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+        cell.metadata.pop("execution", None)
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    run.notebook.metadata = nbformat.from_dict(
+        {"kernelspec": kernel, "language_info": {"name": "python"}}
+    )
+    write_notebook(NOTEBOOKS / f"{run.name}.ipynb", run.notebook)
+
+
+def publish(run: Run) -> None:
+    """Leave the executed notebook and its page in build/."""
+    from nbconvert import HTMLExporter  # a second to import: after the kernels have started
+
+    write_notebook(BUILD / f"{run.name}.ipynb", run.notebook)
+    exporter, title = HTMLExporter(require_js_url=""), {"metadata": {"name": run.name}}
+    page, _ = exporter.from_notebook_node(run.notebook, title)
+    write(BUILD / f"{run.name}.html", page)
+
+
+def report(runs: list[Run], seconds: float) -> None:
+    """Write build/index.html and build/measured.json."""
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
+    machine, today = machine + platform.python_version(), f"{datetime.now():%Y-%m-%d}"
+    rows = [
+        ROW.format(
+            link=quote(run.name),
+            title=html.escape(run.name.replace("_", " ")),
+            tier=run.tier,
+            seconds=run.seconds,
+            memory=run.memory,
+            result="<strong>failed</strong>: " + html.escape(run.error) if run.error else "ok",
+        )
+        for run in runs
+    ]
+    summary = f"{len(runs)} notebooks in {seconds:.0f} s on {machine}; {today}."
+    write(BUILD / "index.html", PAGE.format(summary=summary, rows="\n".join(rows)))
+    measured = {"date": today, "machine": machine, "seconds": round(seconds, 1), "notebooks": {}}
+    for run in runs:
+        figures = {"seconds": round(run.seconds, 1), "megabytes": round(run.memory)}
+        measured["notebooks"][run.name] = {**figures, "tier": run.tier, "ok": not run.error}
+    write(BUILD / "measured.json", json.dumps(measured, indent=2) + "\n")
+
+
+def main() -> int:
+    """Run what the command line asks for; 0 when every notebook ended well, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="beginnings of notebook names (none: all)")
+    parser.add_argument("--jobs", type=int, default=2, help="notebooks at a time (default: 2)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--store", action="store_true", help="write the outputs into notebooks/")
+    how.add_argument("--stress", type=int, default=0, metavar="N", help="N rounds, shuffled")
+    options = parser.parse_args()
+    wanted = tuple(options.names) or ("",)
+    paths = sorted(path for path in NOTEBOOKS.glob("*.ipynb") if path.stem.startswith(wanted))
+    if not paths:
+        parser.error(f"no notebook in {NOTEBOOKS} begins with {' or '.join(wanted)!r}")
+    if options.jobs < 1:
+        parser.error(f"--jobs must be at least 1, not {options.jobs}")
+    if options.store:
+        if os.environ.get("COURSE_TIER", "micro") != "micro":
+            parser.error("stored outputs are those of the micro tier: unset COURSE_TIER")
+        os.environ |= {"COURSE_TIER": "micro", "CI": "true"}  # as in the tests that compare them
+    if sys.platform == "win32":  # pyzmq needs an event loop that can watch sockets
+        asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
+    share_cores(options.jobs)
+    work = paths * max(1, options.stress)
+    if options.stress:
+        random.Random(0).shuffle(work)
+    runs, first = [], {}
+    lock, start = threading.Lock(), time.perf_counter()
+
+    def one(path: Path) -> None:
+        run = execute(path)
+        if options.store and not run.error:
+            store(run)
+        if options.stress and not run.error:
+            with lock:
+                reference = first.setdefault(run.name, run)
+            run.error = "; ".join(differences(reference.notebook, run.notebook))
+        elif not options.stress:
+            publish(run)
+        with lock:
+            runs.append(run)
+            line = (
+                f"[{len(runs)}/{len(work)}] {run.name:<30} {run.seconds:6.1f} s {run.memory:6.0f}"
+            )
+            print(f"{line} MB  {'FAILED  ' + run.error if run.error else 'ok'}", flush=True)
+
+    try:
+        with ThreadPoolExecutor(options.jobs) as pool:
+            list(pool.map(one, work))
+    except KeyboardInterrupt:
+        print("Stopped: nothing more was written, and the kernels end with this process.")
+        os._exit(130)
+    seconds, failed = time.perf_counter() - start, sum(bool(run.error) for run in runs)
+    print(f"{len(runs) - failed} of {len(runs)} runs ok in {seconds:.0f} s.", flush=True)
+    if not options.stress:
+        report(sorted(runs, key=lambda run: run.name), seconds)
+        print(f"Open {BUILD / 'index.html'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Read and compare the outputs of executed notebooks; used by course.py and by the tests."""
+
+import html
+import re
+import struct
+from base64 import b64decode
+
+from nbformat import NotebookNode
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?", re.IGNORECASE)
+QUANTITY = re.compile(r"[-+]?\d[\d.,]*(?:\s*(?:[kMGT]?i?B|ms|µs|s|min)\b)?")  # 1.2 GB, 900 ms
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    """The tags of a cell."""
+    return cell.metadata.get("tags", [])
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The code cells, in order."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(cell: NotebookNode) -> list[tuple[str, str]]:
+    """A cell's outputs as (media type, content), without progress bars, which are no results."""
+    found: list[tuple[str, str]] = []
+    for output in cell.get("outputs", []):
+        if output.output_type == "stream":
+            kind = f"text/{output.name}"
+            if found and found[-1][0] == kind:  # one stream, however it was cut
+                found[-1] = (kind, found[-1][1] + output.text)
+            else:
+                found.append((kind, output.text))
+        elif output.output_type == "error":
+            found.append(("error", f"{output.ename}: {output.evalue}"))
+        elif WIDGET not in output.data:
+            for kind, data in sorted(output.data.items()):
+                if isinstance(data, str | list):
+                    found.append((kind, "".join(data)))
+    return found
+
+
+def text(cell: NotebookNode) -> str:
+    """What a reader sees as words: text outputs; HTML without its tags, its media as [img]."""
+    words = []
+    for kind, content in outputs(cell):
+        if kind == "text/html":
+            content = re.sub(r"<(style|script)\b.*?</\1>", "", content, flags=re.DOTALL)
+            content = re.sub(r"<(img|audio|video|svg)\b", r"[\1] <\1", content)
+            content = html.unescape(re.sub(r"<[^>]*>", " ", content))
+        if kind.startswith("text/") or kind == "error":
+            words.append(re.sub(r"\b0x[0-9a-fA-F]+", "0x0", content))  # an object's address
+    return " ".join(" ".join(words).split())
+
+
+def images(cell: NotebookNode) -> list[tuple[str, int, int]]:
+    """The pictures of a cell as (media type, width, height), or (…, characters, 1) if no PNG."""
+    found = []
+    for kind, content in outputs(cell):
+        if kind == "image/png":
+            found.append((kind, *struct.unpack(">II", b64decode(content[:64])[16:24])))
+        elif kind.startswith("image/"):
+            found.append((kind, len(content), 1))
+    return found
+
+
+def close(a: str, b: str) -> bool:
+    """Equal, or both written with decimals and within 1 %, or one unit of the last decimal."""
+    if a == b or not ("." in a and "." in b):
+        return a == b
+    decimals = min(len(n.lower().partition("e")[0].partition(".")[2]) for n in (a, b))
+    # No unit where a power of ten follows (1.0e-7) or no decimal does (3.).
+    unit = 10.0**-decimals if decimals and "e" not in (a + b).lower() else 0.0
+    x, y = float(a), float(b)
+    return abs(x - y) <= max(0.01 * max(abs(x), abs(y)), unit * (1 + 1e-6))
+
+
+def differences(before: NotebookNode, after: NotebookNode) -> list[str]:
+    """What differs between the outputs of two runs of one notebook; [] when they agree.
+
+    Words must be equal but for white space; decimals agree as `close` says, integers exactly;
+    in a cell tagged `volatile` or `setup` every quantity is blotted out first, so that only the
+    form is compared; pictures by kind and by size, within 10 %.
+    """
+    found = []
+    cells = code_cells(before), code_cells(after)
+    if len(cells[0]) != len(cells[1]):
+        return [f"{len(cells[0])} code cells became {len(cells[1])}"]
+    for number, (old, new) in enumerate(zip(*cells, strict=True), start=1):
+        form_only = bool({"volatile", "setup"} & {*tags(old), *tags(new)})
+        blot = QUANTITY if form_only else NUMBER
+        words = text(old), text(new)
+        form = ["".join(blot.sub("#", t).split()) for t in words]
+        if form[0] != form[1]:
+            at = next((i for i, (a, b) in enumerate(zip(*words)) if a != b), 0)  # noqa: B905
+            old_part, new_part = (t[max(0, at - 40) : at + 80] for t in words)
+            found.append(f"code cell {number}: text …{old_part!r} became …{new_part!r}")
+        elif not form_only:
+            for a, b in zip(*(NUMBER.findall(t) for t in words), strict=True):
+                if not close(a, b):
+                    found.append(f"code cell {number}: {a} became {b}")
+        sizes = images(old), images(new)
+        if not _alike(*sizes):
+            found.append(f"code cell {number}: pictures {sizes[0]} became {sizes[1]}")
+    return found
+
+
+def _alike(old: list[tuple[str, int, int]], new: list[tuple[str, int, int]]) -> bool:
+    if [picture[0] for picture in old] != [picture[0] for picture in new]:
+        return False
+    pairs = [(m, n) for a, b in zip(old, new, strict=True) for m, n in zip(a[1:], b[1:])]  # noqa: B905
+    return all(0.9 <= m / n <= 1.1 for m, n in pairs)
