@@ -1,0 +1,250 @@
+"""Make the course's virtual environment, and make it again when it is out of date.
+
+    python3 .ci/environment.py            # .venv with requirements.txt: what `make` calls
+    python3 .ci/environment.py --tests    # and what only the maintainers' tests need
+
+A finished environment says so in a stamp, written last: the Python that made it, where it lies, and
+the requirements it holds. Where that is not what is wanted today (half built, older requirements, a
+Python that is gone, a moved folder), the environment is made again. Standard library only, and it
+starts on older Pythons too, so that it can say what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+OLDEST, NEWEST = (3, 11), (3, 13)
+ROOT = Path(__file__).resolve().parent.parent
+CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
+NEEDED_GB = {"cpu": 5, "cuda": 12}  # the finished environment and what pip holds while it installs
+STAMP = "course-environment.json"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Bring the environment up to date; return 0, or 1 after one sentence on what is missing."""
+    parser = argparse.ArgumentParser(description="Make or refresh the course's .venv.")
+    parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
+    parser.add_argument("--requirements", type=Path, default=ROOT / "requirements.txt")
+    parser.add_argument("--tests", action="store_true", help="also what only the tests need")
+    options = parser.parse_args(arguments)
+
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        return _continue_with_another_python(arguments)
+    files = [options.requirements]
+    if options.tests:
+        files.append(ROOT / ".ci" / "requirements-test.txt")
+    try:
+        bring_up_to_date(options.venv.absolute(), files)
+    except OSError as problem:
+        print(f"The environment could not be made: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The next run begins the environment again.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def bring_up_to_date(venv: Path, files: list[Path]) -> None:
+    """Make `venv` hold the packages of `files`, from nothing unless its stamp says it is sound.
+
+    Raises:
+        OSError: what stands in the way, and how to remove it, in a sentence.
+    """
+    for file in files:
+        if not file.is_file():
+            raise OSError(f"{file} is not there. Get the whole course with git clone.")
+    wanted = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    held = requirements_held(venv)
+    first = files[0].name
+    if held.get(first) != wanted[first]:
+        _check_place(venv)
+        print(f"Making {venv} with Python {sys.version.split()[0]}. Once; it takes some minutes.")
+        _create(venv)
+        held = {}
+    missing = [file for file in files if held.get(file.name) != wanted[file.name]]
+    for file in missing:
+        if file == files[0]:
+            _install_cpu_torch(venv, file)
+            _pip(venv, "install", "--requirement", str(file))
+        else:  # beside the course's own pins, never instead of them
+            _pip(venv, "install", "--requirement", str(file), "--constraint", str(files[0]))
+        held[file.name] = wanted[file.name]
+    if missing:
+        _compile(venv)
+        _write_stamp(venv, held)
+
+
+def requirements_held(venv: Path) -> dict[str, str]:
+    """Return requirements file → sha256 as `venv`'s stamp has them; empty where it is not sound.
+
+    Sound means: finished by this script, in this place, with a Python that still runs and still is
+    the one it was made with.
+    """
+    try:
+        stamp = json.loads((venv / STAMP).read_text(encoding="utf-8"))
+        version = subprocess.run(
+            [str(python_of(venv)), "-c", "import sys, pip; print(sys.version)"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout.strip()
+        sound = (stamp["python"], stamp["place"]) == (version, str(venv))
+        return dict(stamp["requirements"]) if sound else {}
+    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
+        return {}
+
+
+def python_of(venv: Path) -> Path:
+    """Return the path of `venv`'s Python."""
+    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def has_nvidia_card() -> bool:
+    """Return whether this machine has an NVIDIA driver, hence a use for the CUDA build of torch."""
+    return Path("/proc/driver/nvidia/version").exists() or bool(shutil.which("nvidia-smi"))
+
+
+def _continue_with_another_python(arguments: list[str] | None) -> int:
+    """Run this script with a suitable Python of this machine, or say how to get one."""
+    for minor in range(NEWEST[1], OLDEST[1] - 1, -1):
+        other = shutil.which(f"python3.{minor}")
+        # A version manager leaves stubs on the PATH that only say that nothing is behind them.
+        if other and subprocess.call([other, "-c", ""], stderr=subprocess.DEVNULL) == 0:
+            return subprocess.call([other, __file__, *(arguments or sys.argv[1:])])
+    print(
+        f"The course needs Python 3.11, 3.12 or 3.13, and this is {sys.version.split()[0]}. "
+        "Install one (Debian, Ubuntu: sudo apt install python3 python3-venv; macOS: brew install "
+        "python@3.13; all systems: https://www.python.org/downloads/) and run the command again.",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _check_place(venv: Path) -> None:
+    """Raise OSError where an environment cannot be made, or something of the reader's would go."""
+    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+        package = f"python3.{sys.version_info.minor}-venv"
+        raise OSError(
+            f"this Python lacks its venv module. On Debian and Ubuntu: sudo apt install {package}"
+        )
+    if venv.is_symlink() or (venv.exists() and not venv.is_dir()):
+        raise OSError(
+            f"{venv} is a link or a file, not a folder. Move it away and run the command again."
+        )
+    if venv.is_dir() and any(venv.iterdir()) and not (venv / "pyvenv.cfg").is_file():
+        raise OSError(f"{venv} is no virtual environment. Move it away and run the command again.")
+    needed = NEEDED_GB["cuda" if sys.platform == "linux" and has_nvidia_card() else "cpu"]
+    free = shutil.disk_usage(venv.parent).free / 1e9
+    if free < needed and not venv.is_dir():
+        raise OSError(
+            f"{venv.parent} has {free:.1f} GB free and the packages need about {needed} GB. "
+            "Free some space and run the command again."
+        )
+
+
+def _create(venv: Path) -> None:
+    """Make an empty environment at `venv`, in place of whatever was there."""
+    (venv / STAMP).unlink(missing_ok=True)  # first, so that an interrupted removal is noticed
+    if venv.exists():
+        shutil.rmtree(venv)
+    made = subprocess.run(
+        [sys.executable, "-m", "venv", str(venv)], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        last = (made.stderr or made.stdout).strip().splitlines()[-1:]
+        raise OSError(f"python -m venv failed: {' '.join(last)}")
+
+
+def _install_cpu_torch(venv: Path, requirements: Path) -> None:
+    """On Linux without an NVIDIA card, install torch's CPU build where its index answers.
+
+    The registry's build for Linux brings several gigabytes of CUDA. macOS and Windows get the CPU
+    build from the registry anyway. Alone and first: no other package is taken from that index.
+    """
+    lines = requirements.read_text(encoding="utf-8").splitlines()
+    torch = next((line.split()[0] for line in lines if line.startswith("torch==")), None)
+    if torch and sys.platform == "linux" and not has_nvidia_card() and _answers(CPU_BUILDS):
+        try:
+            _pip(venv, "install", "--no-deps", "--index-url", CPU_BUILDS, torch)
+        except OSError:
+            print("  The CPU build of torch could not be had: taking the registry's.")
+
+
+def _answers(address: str) -> bool:
+    """Return whether `address` can be read within five seconds, name look-up included."""
+    script = (
+        "import sys, urllib.request as u; u.urlopen(sys.argv[1] + '/torch/', timeout=4).read(1)"
+    )
+    try:
+        return not subprocess.call(
+            [sys.executable, "-c", script, address], stderr=subprocess.DEVNULL, timeout=5
+        )
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def _pip(venv: Path, *arguments: str) -> None:
+    """Run pip in `venv` with a line of progress; raise OSError with its last words if it fails."""
+    command = [str(python_of(venv)), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    pip = subprocess.Popen(
+        [*command, *arguments, "--no-compile", "--progress-bar", "off"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    started, last = time.monotonic(), []
+    on_terminal = sys.stdout.isatty()
+    with pip:
+        for line in pip.stdout:
+            last = [*last[-14:], line.rstrip()]
+            if on_terminal and line.lstrip().startswith(
+                ("Collecting", "Downloading", "Installing")
+            ):
+                print(f"\r  {line.strip()[:70]:<70}", end="", flush=True)
+    if on_terminal:
+        print("\r" + " " * 72 + "\r", end="")
+    if pip.returncode:
+        raise OSError(
+            "pip did not install the packages. Its last words:\n  " + "\n  ".join(last) + "\n"
+            "Mend what they name (no network? behind a proxy, set HTTPS_PROXY), and run it again."
+        )
+    print(f"  pip {arguments[0]}: {time.monotonic() - started:.0f} s")
+
+
+def _compile(venv: Path) -> None:
+    """Compile the packages to bytecode, so that no notebook pays for it at its first import."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    # Some packages carry files for other Pythons, which do not compile and are never imported.
+    subprocess.run(
+        [str(python_of(venv)), "-m", "compileall", "-qq", "-j", "0", str(venv)],
+        stdout=subprocess.DEVNULL,
+        env=environment,
+        check=False,
+    )
+
+
+def _write_stamp(venv: Path, held: dict[str, str]) -> None:
+    """Write the stamp of a finished environment, whole or not at all."""
+    python = subprocess.check_output(
+        [str(python_of(venv)), "-c", "import sys; print(sys.version)"], text=True
+    ).strip()
+    stamp = {"python": python, "place": str(venv), "requirements": held}
+    beside = venv / (STAMP + ".new")
+    beside.write_text(json.dumps(stamp, indent=2), encoding="utf-8")
+    beside.replace(venv / STAMP)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
