@@ -1,0 +1,178 @@
+"""What every test stands on: the micro tier, the offline guard, and one execution of the notebooks.
+
+COURSE_NO_SKIP=1 (set by .ci/run) turns every skip into a failure: there, nothing may be left out.
+"""
+
+import atexit
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+from filelock import FileLock
+
+ROOT = Path(__file__).resolve().parent.parent
+OFFLINE = Path(__file__).resolve().parent / "offline"
+sys.path[:0] = [str(ROOT / "notebooks"), str(ROOT / ".ci"), str(ROOT / "tests")]
+
+# Nothing of the person who runs the tests may decide how they end: no key, proxy, cache or tier.
+THEIRS = """
+HF_ENDPOINT HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_HUB_OFFLINE HF_HUB_CACHE COURSE_REPOSITORY MPLBACKEND
+GOOGLE_API_KEY GEMINI_API_KEY HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy
+"""
+for variable in THEIRS.split():
+    os.environ.pop(variable, None)
+os.environ |= {
+    "COURSE_TIER": "micro",
+    "CI": "true",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_XET": "1",  # its sockets are not Python's: the guard would not see them
+}
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="course-hf-home-")
+    atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
+
+# Children read the guard through PYTHONPATH; this process has started already and loads it by path.
+paths = [str(OFFLINE), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+guard = importlib.util.spec_from_file_location("offline_guard", OFFLINE / "sitecustomize.py")
+guard.loader.exec_module(importlib.util.module_from_spec(guard))
+
+import exercises
+from course import share_cores
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The one execution of all notebooks that the tests read."""
+
+    notebooks: dict[str, nbformat.NotebookNode]  # name -> as executed
+    answers: dict[str, list[exercises.Answer]]  # name -> the exercises' answers tried at its end
+    log: str  # what pytest and nbmake printed
+    refused: list[str]  # addresses off this machine that were asked for
+    left_behind: list[str]  # files that were made, changed or removed by running
+
+
+@pytest.fixture(scope="session")
+def execution(tmp_path_factory: pytest.TempPathFactory) -> Execution:
+    """Run every notebook once under nbmake, in a folder that holds notebooks and assets alone.
+
+    Behind its last cell each copy gets the answers to its exercises (tests/exercises.py), so that
+    they are tried in the kernel that has just run the untouched notebook from top to bottom.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # shared by the workers: the first executes, the others read
+    folder = base / "course alone"
+    with FileLock(base / "course alone.lock"):
+        if not (folder / "ended").exists():
+            _execute_copy(folder)
+    notebooks, answers = {}, {}
+    for path in sorted((folder / "notebooks").glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        answers[path.stem] = exercises.take_answers(notebook)
+        notebooks[path.stem] = notebook
+    lines = {name: (folder / name).read_text("utf-8") for name in ("log", "refused", "left_behind")}
+    return Execution(
+        notebooks,
+        answers,
+        lines["log"],
+        sorted(set(lines["refused"].splitlines())),
+        lines["left_behind"].splitlines(),
+    )
+
+
+@pytest.fixture(scope="session")
+def executed(execution: Execution) -> dict[str, nbformat.NotebookNode]:
+    """Every notebook by name, as it came out of this run's one execution."""
+    return execution.notebooks
+
+
+def _execute_copy(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    ignore = shutil.ignore_patterns("__pycache__", ".*", "runs")
+    for part in ("notebooks", "assets"):
+        shutil.copytree(ROOT / part, folder / part, ignore=ignore)
+    for path in (folder / "notebooks").glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:  # a notebook that is not run must not pass with stored outputs
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        exercises.add_answers(notebook, path.stem)
+        nbformat.write(notebook, path)
+    for file in (folder / "assets").rglob("*"):  # installed for all, or on a stick: often read-only
+        file.chmod(0o555 if file.is_dir() else 0o444)
+    before = _state(folder)
+    (folder / "refused").touch()
+    (folder / "pytest.ini").write_text("[pytest]\n")  # not this repository's settings
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
+    environment["OFFLINE_GUARD_LOG"] = str(folder / "refused")
+    command = [sys.executable, "-m", "pytest", "--nbmake", "--overwrite", "--nbmake-kernel=python3"]
+    command += ["--nbmake-timeout=300", "-q", "-p", "no:cacheprovider", "-c", "pytest.ini"]
+    if importlib.util.find_spec("xdist"):
+        command += ["-n", "2", "--maxschedchunk=1"]
+    run = subprocess.run(
+        [*command, "notebooks"],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    (folder / "log").write_text(run.stdout, encoding="utf-8")
+    after = _state(folder)
+    changed = sorted(path for path in before.keys() | after if before.get(path) != after.get(path))
+    (folder / "left_behind").write_text("\n".join(changed), encoding="utf-8")
+    (folder / "ended").touch()
+
+
+def _state(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of every file of the course but the notebooks, which are meant to change."""
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_size, path.stat().st_mtime_ns)
+        for part in ("notebooks", "assets")
+        for path in (folder / part).rglob("*")
+        if path.is_file() and path.suffix != ".ipynb" and "__pycache__" not in path.parts
+    }
+
+
+def pytest_configure() -> None:
+    """Let the kernels that tests start share the cores, two at a time."""
+    share_cores(2)
+
+
+def _no_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if (
+        report.skipped
+        and os.environ.get("COURSE_NO_SKIP") == "1"
+        and not hasattr(report, "wasxfail")
+    ):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"COURSE_NO_SKIP=1 allows no skip. {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Refuse skipped tests where COURSE_NO_SKIP=1."""
+    report = yield
+    _no_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    """Refuse skipped modules where COURSE_NO_SKIP=1."""
+    report = yield
+    _no_skip(report)
+    return report
