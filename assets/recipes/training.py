@@ -1,0 +1,127 @@
+"""What every recipe does the same way: options, resuming, writing a checkpoint and its manifest."""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKPOINTS = ROOT / "assets" / "checkpoints"
+MANIFEST = CHECKPOINTS / "manifest.json"
+
+
+def options(role: str, steps: int, description: str) -> argparse.Namespace:
+    """The command line that all recipes share."""
+    parser = argparse.ArgumentParser(description=description.strip().split("\n")[0])
+    parser.add_argument("--steps", type=int, default=steps, help="optimizer steps (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--build", type=Path, default=ROOT / "build" / role, help="working files")
+    parser.add_argument("--output", type=Path, default=CHECKPOINTS / role, help="the checkpoint")
+    parser.add_argument("--smoke", action="store_true", help="a few steps: the loss must fall")
+    parser.add_argument("--measure", action="store_true", help="only measure what --output holds")
+    return parser.parse_args()
+
+
+def trainer_arguments(folder: Path, steps: int, seed: int, **more) -> TrainingArguments:
+    """AdamW with a short warm-up and a cosine to zero; a checkpoint and a measurement now and then."""
+    defaults = {
+        "max_steps": steps,
+        "learning_rate": 1e-3,
+        "warmup_steps": min(100, steps // 5),
+        "lr_scheduler_type": "cosine",
+        "weight_decay": 1e-4,
+        "max_grad_norm": 1.0,
+        "logging_steps": max(1, min(50, steps // 10)),
+        "save_steps": max(1, steps // 20),
+        "save_total_limit": 2,
+        "eval_strategy": "steps",
+        "eval_steps": max(1, steps // 10),
+        "dataloader_num_workers": 1,  # draws the next pictures while this step computes
+        "dataloader_prefetch_factor": 4,
+        "remove_unused_columns": False,
+        "use_cpu": not torch.cuda.is_available(),  # the Trainer will not guess it for bfloat16
+        "report_to": "none",
+        "seed": seed,
+    }
+    return TrainingArguments(output_dir=str(folder), **(defaults | more))
+
+
+class TimedTrainer(Trainer):
+    """The Trainer, with the seconds of training (over all resumed runs) in every line of its log."""
+
+    clock: float | None = None
+
+    def log(self, logs: dict[str, float], *args, **kwargs) -> None:
+        now, before = time.monotonic(), self.state.log_history
+        spent = now - (self.clock or now)
+        self.clock = now
+        logs["seconds"] = round((before[-1]["seconds"] if before else 0) + spent, 1)
+        super().log(logs, *args, **kwargs)
+
+    def train(self, *args, **kwargs):
+        self.clock = time.monotonic()
+        return super().train(*args, **kwargs)
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest complete training state in `folder`, or None. Half-written ones are removed."""
+    steps = {}
+    for path in folder.glob("checkpoint-*"):
+        if (path / "trainer_state.json").is_file():  # the Trainer writes it last
+            steps[int(path.name.split("-")[1])] = str(path)
+        else:
+            shutil.rmtree(path)
+    return steps[max(steps)] if steps else None
+
+
+def save_checkpoint(model: PreTrainedModel, processor, folder: Path) -> None:
+    """Write a model as half-precision safetensors that load as float32, beside, then renamed.
+
+    config.json says float32, so that a CPU without fast half precision computes in full.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    model.save_pretrained(beside)  # config.json, and names as from_pretrained wants them
+    state = model.state_dict()
+    half = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in state.items()}
+    save_file(half, beside / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((beside / "config.json").read_text())
+    config |= {"dtype": "float32"}
+    (beside / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    processor.save_pretrained(beside)
+    for path in beside.iterdir():
+        path.chmod(0o644)
+    beside.chmod(0o755)
+    if folder.exists():
+        shutil.rmtree(folder)
+    beside.rename(folder)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write beside and rename: a reader never meets half a file."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def write_manifest() -> None:
+    """Write the sha256 of every checkpoint file: `checkpoint()` compares them at load."""
+    CHECKPOINTS.mkdir(parents=True, exist_ok=True)
+    files = sorted(p for p in CHECKPOINTS.glob("*/*") if p.is_file() and p.name[0] != ".")
+    hashes = {
+        path.relative_to(CHECKPOINTS).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
+    write_text(MANIFEST, json.dumps(hashes, indent=1, sort_keys=True) + "\n")
+
+
+def parameters(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
