@@ -1,0 +1,456 @@
+"""What holds for the repository: one list of packages, two commands, true pages, small files."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = ROOT / "requirements.txt"
+TEST_REQUIREMENTS = ROOT / ".ci" / "requirements-test.txt"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+ADDRESS = PROJECT["project"]["urls"]["Repository"]
+ELEVEN = (
+    "1. Using_Gemini_API.ipynb",
+    "2. Open_Source_Models.ipynb",
+    "2.1. Intro_to_NLP.ipynb",
+    "2.2. Embeddings.ipynb",
+    "2.3. Zero_Shot_Audio_Classification.ipynb",
+    "2.4. Automatic_Speech_Recognition.ipynb",
+    "2.5. Text_to_Speech.ipynb",
+    "2.6. Object_Detection.ipynb",
+    "2.7. Image_Segmentation.ipynb",
+    "2.8. Multimodal_Models.ipynb",
+    "2.9. Deployment.ipynb",
+)
+MEGABYTE = 1_000_000
+BUDGETS = {  # of design.md: what of assets/ may take how many megabytes
+    "vision": (25, ("detector", "segmenter", "classifier", "matcher", "captioner", "answerer")),
+    "audio": (16, ("listener", "transcriber", "speaker")),
+    "text": (22, ("chatbot", "translator", "summarizer", "embedder", "assistant")),
+}
+
+
+def files(*suffixes: str) -> list[Path]:
+    """The repository's own files: what git tracks, or would track if it were added."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("needs a git clone, not an archive of it", allow_module_level=True)
+    paths = (ROOT / name for name in listed.stdout.split("\0") if name)
+    return [p for p in paths if p.is_file() and (not suffixes or p.suffix in suffixes)]
+
+
+def code(path: Path) -> str:
+    """The Python of a module, or of a notebook without its `!` and `%` lines."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return text
+    cells = [c for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
+    lines = "\n".join("".join(c["source"]) for c in cells).splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith(("!", "%")))
+
+
+# ---- the list of packages
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Package → version of a requirements file, each of whose lines must be a pin with a reason."""
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.strip() and not line.startswith("#"):
+            match = re.fullmatch(r"([\w.-]+)==([\w.]+) +# (.{10,})", line)
+            assert match, f"{path.name}: not 'package==version  # why it is here': {line!r}"
+            name = re.sub(r"[-_.]+", "-", match[1]).lower()
+            assert name not in found, f"{path.name} pins {name} twice"
+            found[name] = match[2]
+    return found
+
+
+def test_every_package_is_pinned_exactly_and_explained():
+    course, tests = pins(REQUIREMENTS), pins(TEST_REQUIREMENTS)
+    assert course.keys().isdisjoint(tests), "what the course needs already is not listed for tests"
+    assert {"jupyter", "google-generativeai", "transformers", "torch", "datasets", "gradio"} <= set(
+        course
+    )
+
+
+def test_the_pins_are_what_runs_here():
+    here = {name: version(name).partition("+")[0] for name in pins(REQUIREMENTS)}
+    assert here == pins(REQUIREMENTS), "this Python is not the course's .venv: use `make test`"
+
+
+@pytest.mark.parametrize("part", ["what learners run", "what maintainers run"])
+def test_whatever_is_imported_is_in_the_requirements(part: str):
+    allowed = set(pins(REQUIREMENTS))
+    paths = [p for p in files(".py", ".ipynb") if p.relative_to(ROOT).parts[0] != "build"]
+    learners = [p for p in paths if p.relative_to(ROOT).parts[0] in ("notebooks", "assets")]
+    if part == "what maintainers run":
+        allowed |= set(pins(TEST_REQUIREMENTS))
+        learners = [p for p in paths if p not in learners]
+    ours = {p.stem for p in files(".py")} | {p.parent.name for p in files(".py")}
+    known = packages_distributions()
+    unlisted = {}
+    for path in learners:
+        for node in ast.walk(ast.parse(code(path))):
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            for name in names:
+                top = name.partition(".")[0]
+                if top in sys.stdlib_module_names or top in ours or name.startswith("google.colab"):
+                    continue  # google.colab: only Colab has it
+                providers = {re.sub(r"[-_.]+", "-", d).lower() for d in known.get(top, [])}
+                if not providers & allowed:
+                    unlisted[name] = f"{path.relative_to(ROOT)} (from {sorted(providers)})"
+    assert not unlisted, "imported, but in no requirements file"
+
+
+def test_conda_and_binder_install_the_same_list():
+    yaml = pytest.importorskip("yaml", reason="needs PyYAML of .ci/requirements-test.txt")
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    conda = [d for d in environment["dependencies"] if isinstance(d, str)]
+    pip = next(d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
+    assert "-r requirements.txt" in pip
+    assert not [line for line in pip if not line.startswith("-")], "a package beside the one list"
+    assert conda == ["python=3.11", "pip"]
+
+
+# ---- the environment builder
+
+
+@pytest.fixture(scope="module")
+def requirements(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A requirements file of one tiny package, a wheel beside it: installed in seconds, offline."""
+    folder = tmp_path_factory.mktemp("a course é")
+    wheel = folder / "tinypackage-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tinypackage.py", "ANSWER = 42\n")
+        info = "tinypackage-1.0.dist-info"
+        archive.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: tinypackage\nVersion: 1.0\n"
+        )
+        archive.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        archive.writestr(f"{info}/RECORD", "")
+    path = folder / "requirements.txt"
+    path.write_text(f"tinypackage @ {wheel.as_uri()}\n", encoding="utf-8")
+    return path
+
+
+def build(requirements: Path, *, venv: Path | None = None, **environment: str):
+    """Run the builder as the Makefile does, on a folder of its own; a sound one takes no time."""
+    venv = venv or requirements.parent / "venv"
+    script = ROOT / ".ci" / "environment.py"
+    return subprocess.run(
+        [sys.executable, str(script), "--venv", str(venv), "--requirements", str(requirements)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def python(venv: Path) -> Path:
+    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def stamps(venv: Path) -> list[Path]:
+    return list(venv.glob("course-environment.json"))
+
+
+def test_an_environment_is_made_once_compiled_and_then_left_alone(requirements: Path):
+    venv = requirements.parent / "venv"
+    made = build(requirements, PYTHONDONTWRITEBYTECODE="1")
+    assert made.returncode == 0, made.stderr
+    found = subprocess.check_output(
+        [python(venv), "-B", "-c", "import tinypackage as t; print(t.ANSWER, t.__cached__)"],
+        text=True,
+    )
+    answer, compiled = found.strip().split(" ", 1)
+    assert answer == "42"
+    assert Path(compiled).is_file(), "not compiled, so the first import pays for it"
+
+    before = (venv / "pyvenv.cfg").stat().st_mtime_ns
+    again = build(requirements)
+    assert (again.returncode, again.stdout) == (0, "")
+    assert (venv / "pyvenv.cfg").stat().st_mtime_ns == before
+
+
+def stop_half_way(venv: Path, requirements: Path) -> None:
+    stamps(venv)[0].unlink()  # the stamp is written last, so this is what an interruption leaves
+
+
+def change_the_requirements(venv: Path, requirements: Path) -> None:
+    requirements.write_text(requirements.read_text() + "# and one reason more\n")
+
+
+def lose_the_python(venv: Path, requirements: Path) -> None:
+    python(venv).unlink()
+
+
+def change_the_python(venv: Path, requirements: Path) -> None:
+    stamp = stamps(venv)[0]
+    stamp.write_text(json.dumps(json.loads(stamp.read_text()) | {"python": "3.10.1 (old)"}))
+
+
+def truncate_the_stamp(venv: Path, requirements: Path) -> None:
+    stamps(venv)[0].write_text("{")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        stop_half_way,
+        change_the_requirements,
+        lose_the_python,
+        change_the_python,
+        truncate_the_stamp,
+    ],
+)
+def test_a_half_built_or_outdated_environment_is_noticed_and_made_anew(spoil, requirements: Path):
+    venv = requirements.parent / "venv"
+    assert build(requirements).returncode == 0
+    (venv / "left-over").touch()
+    spoil(venv, requirements)
+    rebuilt = build(requirements)
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert rebuilt.stdout.startswith("Making ")
+    assert not (venv / "left-over").exists()
+    assert subprocess.call([python(venv), "-c", "import tinypackage"]) == 0
+
+
+def test_a_moved_environment_is_noticed(requirements: Path):
+    assert build(requirements).returncode == 0
+    elsewhere = requirements.parent / "moved"
+    (requirements.parent / "venv").rename(elsewhere)
+    rebuilt = build(requirements, venv=elsewhere)
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert rebuilt.stdout.startswith("Making ")
+
+
+def test_a_failed_installation_says_why_and_is_not_taken_for_finished(requirements: Path):
+    venv = requirements.parent / "venv"
+    good = requirements.read_text()
+    requirements.write_text(f"{requirements.parent / 'lost-1.0-py3-none-any.whl'}\n")
+    failed = build(requirements)
+    assert failed.returncode == 1
+    assert "lost-1.0" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert not stamps(venv)
+    requirements.write_text(good)
+    assert build(requirements).returncode == 0
+
+
+def test_a_folder_that_is_no_environment_is_never_emptied(requirements: Path):
+    theirs = requirements.parent / "theirs"
+    theirs.mkdir()
+    (theirs / "thesis.txt").write_text("three years of work")
+    refused = build(requirements, venv=theirs)
+    assert refused.returncode == 1
+    assert "no virtual environment" in refused.stderr
+    assert (theirs / "thesis.txt").read_text() == "three years of work"
+
+
+@pytest.mark.parametrize("other", [(3, 9, 18), (3, 14, 0)])
+def test_another_python_says_which_ones_will_do(other: tuple[int, ...], tmp_path: Path):
+    named = ".".join(map(str, other))
+    script = (
+        f"import sys, runpy; sys.version_info, sys.version = {other}, '{named} (other)';"
+        f"runpy.run_path({str(ROOT / '.ci' / 'environment.py')!r}, run_name='__main__')"
+    )
+    refused = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PATH": str(tmp_path)},  # no other Python to go on with
+    )
+    assert refused.returncode == 1
+    assert "Python 3.11, 3.12 or 3.13" in refused.stderr
+    assert f"this is {named}." in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+# ---- commands and workflows
+
+
+def test_ci_runs_the_test_command_that_the_readme_gives():
+    assert "make test " in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.search(r"^make test\b", (ROOT / ".ci" / "run").read_text(), flags=re.MULTILINE)
+    assert os.access(ROOT / ".ci" / "run", os.X_OK) or os.name == "nt"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_alone_lists_every_command_and_pages_name_no_other():
+    listed = subprocess.check_output(["make", "--no-print-directory"], cwd=ROOT, text=True)
+    commands = set(re.findall(r"^  make (\w+) ", listed, flags=re.MULTILINE))
+    rules = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert commands == set(rules)
+    for page in files(".md"):
+        text = page.read_text(encoding="utf-8")
+        named = re.findall(r"(?:`|^)make ([a-z]+)", text, flags=re.MULTILINE)
+        assert set(named) <= commands, f"{page.name} names a command that make lacks"
+
+
+def workflows() -> list[Path]:
+    return sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", workflows(), ids=lambda p: p.name)
+def test_a_workflow_pins_its_actions_may_only_read_and_ends(path: Path):
+    yaml = pytest.importorskip("yaml", reason="needs PyYAML of .ci/requirements-test.txt")
+    text = path.read_text(encoding="utf-8")
+    uses = re.findall(r"uses: *(.+)", text)
+    assert uses
+    for action in uses:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] == {"contents": "read"}
+    assert workflow["concurrency"]
+    assert "pull_request_target" not in text, "it would run a fork's code with our rights"
+    for name, job in workflow["jobs"].items():
+        assert job["timeout-minutes"] <= 90, name
+        assert "permissions" not in job, name
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False
+
+
+def test_the_test_workflow_covers_every_python_and_system_promised():
+    yaml = pytest.importorskip("yaml", reason="needs PyYAML of .ci/requirements-test.txt")
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())["jobs"]
+    low, high = re.findall(r"3\.(\d+)", PROJECT["project"]["requires-python"])
+    promised = [f"3.{minor}" for minor in range(int(low), int(high))]
+    assert jobs["linux"]["strategy"]["matrix"]["python"] == promised
+    assert jobs["learners"]["strategy"]["matrix"]["python"] == promised
+    systems = {name.partition("-")[0] for name in jobs["learners"]["strategy"]["matrix"]["system"]}
+    assert systems == {"macos", "windows"}
+    assert any(".ci/run" in step.get("run", "") for step in jobs["linux"]["steps"])
+    assert "schedule" in jobs["small"]["if"]
+
+
+# ---- pages
+
+
+def test_the_readme_lists_the_eleven_and_says_which_of_them_stand():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?:\[)?(\d.*?\.ipynb)(?:\]|\s).*$", readme, flags=re.MULTILINE)
+    assert tuple(rows) == ELEVEN
+    standing = {p.name for p in (ROOT / "notebooks").glob("*.ipynb")}
+    assert standing, "no notebook stands"
+    assert standing <= set(ELEVEN)
+    for name in ELEVEN:
+        row = next(line for line in readme.splitlines() if line.startswith("|") and name in line)
+        badge = (
+            f"{ADDRESS.replace('https://github.com', 'https://colab.research.google.com/github')}"
+        )
+        badge += f"/blob/main/notebooks/{name.replace(' ', '%20')})"
+        if name in standing:
+            assert badge in row, f"{name} stands, without a badge"
+            assert re.search(r"\| [\d.]+ s \| [\d,.]+ [MG]B \|$", row), f"{name}: time and memory"
+        else:
+            assert "colab" not in row, f"{name} has a badge and is not there"
+            assert "in preparation" in row, name
+
+
+@pytest.mark.parametrize("page", files(".md"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere_and_pictures_are_described(page: Path):
+    text = page.read_text(encoding="utf-8")
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings}
+    for bang, words, target in re.findall(r"(!?)\[((?:!\[.*?\]\(.*?\)|[^\]])*)\]\((\S+?)\)", text):
+        if bang:
+            assert words.strip(), f"{target} has no alt text"
+        if target.startswith("#"):
+            assert target[1:] in anchors, f"no heading for {target}"
+        elif not re.match(r"[a-z]+:", target):
+            assert (page.parent / unquote(target.partition("#")[0])).exists(), target
+
+
+def test_the_licences_are_whole():
+    licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Apache License" in licence
+    assert "END OF TERMS AND CONDITIONS" in licence
+    for name in PROJECT["project"]["license-files"]:
+        assert (ROOT / name).is_file()
+    assert "creativecommons.org/licenses/by/4.0" in (ROOT / "LICENSE-CONTENT.md").read_text()
+
+
+# ---- files
+
+
+def test_code_and_notebooks_are_formatted_and_linted():
+    pytest.importorskip("ruff", reason="needs ruff of .ci/requirements-test.txt")
+    for command in (["format", "--check"], ["check"]):
+        found = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--output-format=concise", "."],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_weights_are_safetensors_only():
+    pickled = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".h5"}
+    assert [str(p.relative_to(ROOT)) for p in files(*pickled)] == []
+
+
+def test_files_stay_within_their_budgets():
+    size = {p.relative_to(ROOT).as_posix(): p.stat().st_size for p in files()}
+
+    def total(*beginnings: str) -> float:
+        return sum(s for name, s in size.items() if name.startswith(beginnings)) / MEGABYTE
+
+    assert total("assets/") <= 72
+    assert total("assets/images/", "assets/audio/", "assets/text/") <= 8
+    checkpoints = ROOT / "assets" / "checkpoints"
+    roles = {p.name for p in checkpoints.iterdir() if p.is_dir()} if checkpoints.is_dir() else set()
+    assert roles <= {role for _, group in BUDGETS.values() for role in group}
+    for kind, (megabytes, group) in BUDGETS.items():
+        assert total(*(f"assets/checkpoints/{role}/" for role in group)) <= megabytes, kind
+        for role in group:
+            assert total(f"assets/checkpoints/{role}/") <= 8, role
+    assert {name: s for name, s in size.items() if name.endswith(".ipynb") and s > 2e6} == {}
+
+
+def test_helpers_stay_small_enough_to_read():
+    helpers = [p for p in files(".py") if p.parent == ROOT / "notebooks" / "helpers"]
+    assert helpers
+    assert sum(len(p.read_text(encoding="utf-8").splitlines()) for p in helpers) <= 1000
+
+
+def test_no_file_holds_a_key_or_a_path_of_someones_machine():
+    keys = (
+        r"AIza[\w-]{35}|hf_[A-Za-z]{30,}|sk-[\w-]{32,}|gh[pousr]_\w{36}|AKIA[A-Z\d]{16}"
+        r"|-----BEGIN [A-Z ]*PRIVATE KEY"
+    )
+    # Folders under which only one person's files lie; the lookahead keeps this pattern from itself.
+    paths = r"(?<![\w.])/(?:home|Users|root|work)/(?!\w*\)|\?)\w|[A-Z]:\\\\?Users\\"
+    found = {}
+    for path in files():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # a picture, a sound, weights
+        if match := re.search(f"{keys}|{paths}", text):
+            found[path.relative_to(ROOT).as_posix()] = match.group()[:12]
+    assert found == {}
