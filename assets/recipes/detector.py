@@ -146,7 +146,11 @@ class DenseDetrForObjectDetection(DetrForObjectDetection):
         if positive.any():
             found, wanted = self.bbox_predictor(tokens[positive]).sigmoid(), boxes[positive]
             overlap = generalized_box_iou(corners(found), corners(wanted)).diagonal()
-            loss = loss + config.bbox_loss_coefficient * l1_loss(found, wanted, reduction="none").sum(-1).mean()
+            loss = (
+                loss
+                + config.bbox_loss_coefficient
+                * l1_loss(found, wanted, reduction="none").sum(-1).mean()
+            )
             loss = loss + config.giou_loss_coefficient * (1 - overlap).mean()
         return loss
 
@@ -230,7 +234,9 @@ def coco_scores(model: nn.Module, split: str, count: int, first: int = 0, side: 
         pictures = [render(scene(split, i), side) for i in indices]
         inputs = processor()([p.image for p in pictures], return_tensors="pt").to(model.device)
         results = processor().post_process_object_detection(
-            model(inputs["pixel_values"]), threshold=0.0, target_sizes=[(side, side)] * len(pictures)
+            model(inputs["pixel_values"]),
+            threshold=0.0,
+            target_sizes=[(side, side)] * len(pictures),
         )
         for i, picture, result in zip(indices, pictures, results):
             images.append({"id": i, "width": side, "height": side})
@@ -240,7 +246,9 @@ def coco_scores(model: nn.Module, split: str, count: int, first: int = 0, side: 
                                    "area": box[2] * box[3], "category_id": LABELS.index(name)})  # fmt: skip
             boxes = result["boxes"].cpu()
             boxes[:, 2:] -= boxes[:, :2]
-            for label, score, box in zip(result["labels"].tolist(), result["scores"].tolist(), boxes.tolist()):
+            for label, score, box in zip(
+                result["labels"].tolist(), result["scores"].tolist(), boxes.tolist()
+            ):
                 found.append({"image_id": i, "category_id": label, "score": score, "bbox": box})
     model.train(was_training)
     truth = COCO()
@@ -253,7 +261,11 @@ def coco_scores(model: nn.Module, split: str, count: int, first: int = 0, side: 
         evaluation.accumulate()
         evaluation.summarize()
     precision = evaluation.eval["precision"][:, :, :, 0, 2]  # IoU, recall, class; all areas
-    per_class = {name: float(p[p > -1].mean()) for name, p in zip(LABELS, precision.transpose(2, 0, 1)) if (p > -1).any()}
+    per_class = {
+        name: float(p[p > -1].mean())
+        for name, p in zip(LABELS, precision.transpose(2, 0, 1))
+        if (p > -1).any()
+    }
     return {"map": float(evaluation.stats[0]), "map50": float(evaluation.stats[1]),
             "map75": float(evaluation.stats[2]), "per_class": per_class}  # fmt: skip
 

@@ -154,9 +154,10 @@ def render(scene: Scene, size: int) -> Picture:
         tile = sprite.resize(box, Image.Resampling.LANCZOS)
         if thing.angle:
             tile = tile.rotate(thing.angle, Image.Resampling.BICUBIC, expand=True)
+            tile = tile.crop(tile.getbbox())
         tile = tile.point(_light(round(thing.brightness, 2), night))
         x, y = round(thing.x * size - tile.width / 2), round(thing.y * size - tile.height / 2)
-        if THINGS[thing.name]["zone"] == "ground":
+        if y + tile.height > (PLACES[scene.place]["zones"]["ground"][0] - 0.06) * size:
             shadow = _shadow().resize((tile.width, max(2, tile.height // 4)))
             image.paste((40, 40, 60), (x, y + tile.height - shadow.height * 5 // 8), shadow)
         image.paste(tile, (x, y), tile)

@@ -41,14 +41,18 @@ class Pen:
         band = Image.fromarray(ends).resize((1, last - first), Image.Resampling.BILINEAR)
         self.image.paste(band.resize((self.side, last - first)), (0, first))
 
-    def polygon(self, points: list[tuple[float, float]], colour: Colour, light: float = 1.0) -> None:
+    def polygon(
+        self, points: list[tuple[float, float]], colour: Colour, light: float = 1.0
+    ) -> None:
         self.draw.polygon(self.scaled(*points), self.colour(colour, light))
 
     def box(self, x0: float, y0: float, x1: float, y1: float, colour: Colour, light=1.0) -> None:
         self.draw.rectangle(self.scaled((x0, y0), (x1, y1)), self.colour(colour, light))
 
     def disc(self, x: float, y: float, rx: float, ry: float, colour: Colour, light=1.0) -> None:
-        self.draw.ellipse(self.scaled((x - rx, y - ry), (x + rx, y + ry)), self.colour(colour, light))
+        self.draw.ellipse(
+            self.scaled((x - rx, y - ry), (x + rx, y + ry)), self.colour(colour, light)
+        )
 
     def line(self, points: list[tuple[float, float]], width: float, colour: Colour) -> None:
         pixels = max(1, round(width * self.side))
@@ -58,7 +62,11 @@ class Pen:
         """Everything below a wavy line."""
         a, b = self.uniform(0, 6.3), self.uniform(0, 6.3)
         crest = [
-            (x, y + height * (math.sin(waves * 6.3 * x + a) + 0.5 * math.sin(waves * 14 * x + b)) / 2)
+            (
+                x,
+                y
+                + height * (math.sin(waves * 6.3 * x + a) + 0.5 * math.sin(waves * 14 * x + b)) / 2,
+            )
             for x in (i / 24 for i in range(25))
         ]
         self.polygon([(0, 1), *crest, (1, 1)], colour)

@@ -1,0 +1,119 @@
+"""Figures that several notebooks draw: boxes, attention and matrices over matplotlib.
+
+Each returns the matplotlib Axes, so that a cell can add to it. Colours are Okabe and Ito's (2008,
+https://jfly.uni-koeln.de/color), which colour-blind readers can tell apart.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#444444")
+
+
+def boxes(
+    image: Image.Image, detections: Sequence[dict], title: str = "", axes: "Axes | None" = None
+) -> "Axes":
+    """Draw labelled boxes on a picture.
+
+    Args:
+        image: the picture that was searched.
+        detections: as the object-detection pipeline returns them: {"label": str, "score": float,
+            "box": {"xmin", "ymin", "xmax", "ymax"}} in pixels. Without a score none is written.
+        title: over the picture.
+        axes: where to draw; a new figure if None.
+    """
+    axes = axes if axes is not None else _picture_axes()
+    axes.imshow(image)
+    _without_ticks(axes, title)
+    labels = sorted({found["label"] for found in detections})
+    for found in detections:
+        colour = PALETTE[labels.index(found["label"]) % len(PALETTE)]
+        x, y, right, below = (found["box"][side] for side in ("xmin", "ymin", "xmax", "ymax"))
+        axes.add_patch(_rectangle(x, y, right - x, below - y, colour))
+        score = f" {found['score']:.2f}" if "score" in found else ""
+        # Above the box, or inside it where the picture ends.
+        above = y > 0.06 * image.height
+        axes.text(
+            x, y, f" {found['label']}{score} ", color="white", fontsize=9,
+            verticalalignment="bottom" if above else "top", clip_on=True,
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.5},
+        )  # fmt: skip
+    return axes
+
+
+def attention(
+    image: Image.Image, weights: np.ndarray, title: str = "", axes: "Axes | None" = None
+) -> "Axes":
+    """Light a picture where a model looks.
+
+    Args:
+        image: the picture.
+        weights: attention weights, shape (rows, columns): the grid of tokens over the picture.
+        title: over the picture.
+        axes: where to draw; a new figure if None.
+    """
+    axes = axes if axes is not None else _picture_axes()
+    weights = np.asarray(weights, dtype=np.float32)
+    light = Image.fromarray(weights / weights.max()).resize(image.size, Image.Resampling.BICUBIC)
+    light = np.clip(np.asarray(light), 0, 1)[..., None]
+    axes.imshow((np.asarray(image) * (0.25 + 0.75 * light)).astype(np.uint8))
+    _without_ticks(axes, title)
+    return axes
+
+
+def heatmap(
+    matrix: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str = "",
+    axes: "Axes | None" = None,
+) -> "Axes":
+    """Draw a matrix as coloured cells with its numbers in them.
+
+    Args:
+        matrix: shape (len(rows), len(columns)).
+        rows, columns: their names.
+        title: over the matrix.
+        axes: where to draw; a new figure if None, as large as the matrix needs.
+    """
+    import matplotlib.pyplot as plt
+
+    matrix = np.asarray(matrix)
+    if axes is None:
+        size = (2 + 0.75 * len(columns), 1.2 + 0.5 * len(rows))
+        axes = plt.subplots(figsize=size, layout="constrained")[1]
+    axes.imshow(matrix, cmap="cividis", aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_title(title)
+    axes.spines[:].set_visible(False)
+    middle = (matrix.min() + matrix.max()) / 2
+    for (row, column), value in np.ndenumerate(matrix):
+        colour = "white" if value < middle else "black"
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=9)
+    return axes
+
+
+def _rectangle(x: float, y: float, width: float, height: float, colour: str):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=2.5)
+
+
+def _picture_axes() -> "Axes":
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(5, 5), layout="constrained")[1]
+
+
+def _without_ticks(axes: "Axes", title: str) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    axes.set_title(title)
