@@ -1,4 +1,4 @@
-"""Draw the labelled pictures that the notebooks use: scenes of the test split, which nothing trains on.
+"""Draw the labelled pictures of the notebooks: scenes of the test split, never trained on.
 
     python assets/recipes/examples.py     # writes assets/images/toytown
 
@@ -24,6 +24,7 @@ FOLDER = ROOT / "assets" / "images" / "toytown"
 
 
 def main() -> None:
+    """Draw them beside, then rename the folder."""
     FOLDER.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=FOLDER.parent, prefix=".toytown-"))
     beside.chmod(0o755)
@@ -45,7 +46,9 @@ def main() -> None:
         name = f"{drawn.place}-{index - 1:03}.jpg"
         picture.image.save(beside / name, quality=86, optimize=True)
         coco["images"].append({"id": len(lines), "file_name": name, "width": SIDE, "height": SIDE})
-        for label, box, mask in zip(picture.labels, picture.boxes.tolist(), picture.masks):
+        for label, box, mask in zip(
+            picture.labels, picture.boxes.tolist(), picture.masks, strict=True
+        ):
             encoded = coco_mask.encode(np.asfortranarray(mask))
             coco["annotations"].append(
                 {

@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -31,7 +30,7 @@ def options(role: str, steps: int, description: str) -> argparse.Namespace:
 
 
 def trainer_arguments(folder: Path, steps: int, seed: int, **more) -> TrainingArguments:
-    """AdamW with a short warm-up and a cosine to zero; a checkpoint and a measurement now and then."""
+    """AdamW, a short warm-up, a cosine to zero; a checkpoint and a measurement now and then."""
     defaults = {
         "max_steps": steps,
         "learning_rate": 1e-3,
@@ -55,11 +54,12 @@ def trainer_arguments(folder: Path, steps: int, seed: int, **more) -> TrainingAr
 
 
 class TimedTrainer(Trainer):
-    """The Trainer, with the seconds of training (over all resumed runs) in every line of its log."""
+    """The Trainer, with the seconds of training, over all resumed runs, in each line of its log."""
 
     clock: float | None = None
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
+        """Log as the Trainer does, with the time."""
         now, before = time.monotonic(), self.state.log_history
         spent = now - (self.clock or now)
         self.clock = now
@@ -67,6 +67,7 @@ class TimedTrainer(Trainer):
         super().log(logs, *args, **kwargs)
 
     def train(self, *args, **kwargs):
+        """Train as the Trainer does, and start the clock."""
         self.clock = time.monotonic()
         return super().train(*args, **kwargs)
 
@@ -109,7 +110,7 @@ def write_text(path: Path, text: str) -> None:
     """Write beside and rename: a reader never meets half a file."""
     beside = path.with_name(f".{path.name}.part")
     beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def write_manifest() -> None:
@@ -124,4 +125,5 @@ def write_manifest() -> None:
 
 
 def parameters(model: torch.nn.Module) -> int:
+    """The number of a model's parameters."""
     return sum(p.numel() for p in model.parameters())

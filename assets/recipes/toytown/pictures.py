@@ -27,7 +27,7 @@ DISTRACTORS = ("disc", "ring", "triangle", "bar", "leaf")
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing in a scene. `x`, `y`: its centre, `scale`: its longer side, as shares of the side."""
+    """One thing. `x`, `y`: its centre; `scale`: its longer side; as shares of the side."""
 
     name: str
     x: float
@@ -42,7 +42,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Distractor:
-    """A shape with no name: what a detector must learn to leave alone. In front, it hides a little."""
+    """A shape with no name, which a detector must leave alone. In front, it hides a little."""
 
     kind: str
     x: float

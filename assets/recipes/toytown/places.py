@@ -26,16 +26,23 @@ class Pen:
         self.used = 0
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
+        """The next random number of this place."""
         self.used = (self.used + 1) % len(self.random)
         return low + (high - low) * self.random[self.used]
 
     def colour(self, colour: Colour, light: float = 1.0) -> Colour:
-        return tuple(max(0, min(255, round((c + s) * light))) for c, s in zip(colour, self.shift))
+        """A colour in the light of this hour."""
+        return tuple(
+            max(0, min(255, round((c + s) * light)))
+            for c, s in zip(colour, self.shift, strict=True)
+        )
 
     def scaled(self, *points: tuple[float, float]) -> list[tuple[float, float]]:
+        """Points from shares of the side to pixels."""
         return [(x * self.side, y * self.side) for x, y in points]
 
     def gradient(self, top: Colour, bottom: Colour, y0: float, y1: float) -> None:
+        """A band from y0 to y1 that goes from one colour to another."""
         first, last = round(y0 * self.side), round(y1 * self.side)
         ends = np.array([self.colour(top), self.colour(bottom)], np.uint8)[:, None]
         band = Image.fromarray(ends).resize((1, last - first), Image.Resampling.BILINEAR)
@@ -44,17 +51,21 @@ class Pen:
     def polygon(
         self, points: list[tuple[float, float]], colour: Colour, light: float = 1.0
     ) -> None:
+        """A filled polygon."""
         self.draw.polygon(self.scaled(*points), self.colour(colour, light))
 
     def box(self, x0: float, y0: float, x1: float, y1: float, colour: Colour, light=1.0) -> None:
+        """A filled rectangle."""
         self.draw.rectangle(self.scaled((x0, y0), (x1, y1)), self.colour(colour, light))
 
     def disc(self, x: float, y: float, rx: float, ry: float, colour: Colour, light=1.0) -> None:
+        """A filled ellipse around (x, y)."""
         self.draw.ellipse(
             self.scaled((x - rx, y - ry), (x + rx, y + ry)), self.colour(colour, light)
         )
 
     def line(self, points: list[tuple[float, float]], width: float, colour: Colour) -> None:
+        """A line through points."""
         pixels = max(1, round(width * self.side))
         self.draw.line(self.scaled(*points), self.colour(colour), pixels, joint="curve")
 
@@ -72,17 +83,20 @@ class Pen:
         self.polygon([(0, 1), *crest, (1, 1)], colour)
 
     def clouds(self, count: int, colour: Colour = (252, 252, 253)) -> None:
+        """A few clouds in the upper third."""
         for _ in range(count):
             x, y, r = self.uniform(), self.uniform(0.05, 0.3), self.uniform(0.025, 0.055)
             for dx, dy, k in ((-1.3, 0.25, 0.7), (0, 0, 1), (1.2, 0.2, 0.8), (2.2, 0.4, 0.5)):
                 self.disc(x + dx * r, y + dy * r, 1.2 * k * r, k * r, colour)
 
     def specks(self, count: int, y0: float, y1: float, r: float, *colours: Colour) -> None:
+        """Pebbles, flowers or snow between y0 and y1, larger when nearer."""
         for i in range(count):
             x, y = self.uniform(), self.uniform(y0, y1)
             self.disc(x, y, r * (0.5 + y), r * (0.4 + 0.5 * y), colours[i % len(colours)])
 
     def window(self, x: float, y: float, w: float, h: float, frame: Colour, glass: Colour) -> None:
+        """A window of four panes."""
         self.box(x - 0.012, y - 0.012, x + w + 0.012, y + h + 0.012, frame)
         self.box(x, y, x + w, y + h, glass)
         self.box(x + w / 2 - 0.004, y, x + w / 2 + 0.004, y + h, frame)
@@ -90,6 +104,7 @@ class Pen:
 
 
 def park(pen: Pen) -> None:
+    """A meadow with a path to the horizon."""
     pen.gradient((166, 212, 240), (232, 244, 246), 0, 0.55)
     pen.clouds(3)
     pen.hills(0.42, 0.06, (171, 207, 165))
@@ -105,6 +120,7 @@ def park(pen: Pen) -> None:
 
 
 def street(pen: Pen) -> None:
+    """A row of houses behind a pavement and a road."""
     pen.gradient((186, 215, 236), (240, 240, 232), 0, 0.6)
     pen.clouds(2)
     walls = ((225, 190, 168), (214, 205, 172), (178, 200, 206), (209, 184, 200), (192, 206, 178))
@@ -130,6 +146,7 @@ def street(pen: Pen) -> None:
 
 
 def sea(pen: Pen) -> None:
+    """Water up to the horizon, and a beach in front."""
     pen.gradient((150, 203, 236), (246, 236, 216), 0, 0.42)
     pen.clouds(2)
     x = pen.uniform(0.1, 0.8)
@@ -145,6 +162,7 @@ def sea(pen: Pen) -> None:
 
 
 def kitchen(pen: Pen) -> None:
+    """Tiles, a worktop with cupboards, a chequered floor."""
     wall = ((238, 230, 212), (220, 231, 224), (236, 222, 216))[int(pen.uniform(0, 3))]
     pen.box(0, 0, 1, 0.6, wall)
     for k in range(1, 12):
@@ -173,6 +191,7 @@ def kitchen(pen: Pen) -> None:
 
 
 def farm(pen: Pen) -> None:
+    """A barn, a fence and a ploughed field."""
     pen.gradient((176, 214, 238), (247, 238, 214), 0, 0.5)
     pen.clouds(2)
     pen.hills(0.42, 0.05, (190, 204, 140))
@@ -195,6 +214,7 @@ def farm(pen: Pen) -> None:
 
 
 def forest(pen: Pen) -> None:
+    """Rows of firs in the mist, and moss."""
     pen.gradient((206, 226, 214), (232, 238, 222), 0, 0.65)
     for layer, colour in enumerate(((168, 194, 180), (132, 168, 148), (100, 142, 118))):
         for k in range(7):
@@ -209,6 +229,7 @@ def forest(pen: Pen) -> None:
 
 
 def mountains(pen: Pen) -> None:
+    """Snow-capped peaks above a field of snow."""
     pen.gradient((140, 188, 226), (232, 240, 246), 0, 0.6)
     pen.clouds(1)
     for layer, colour in enumerate(((156, 172, 194), (124, 144, 170))):
@@ -229,6 +250,7 @@ def mountains(pen: Pen) -> None:
 
 
 def desert(pen: Pen) -> None:
+    """Dunes and a table mountain under a low sun."""
     pen.gradient((246, 206, 160), (250, 232, 196), 0, 0.6)
     pen.disc(pen.uniform(0.15, 0.85), 0.2, 0.09, 0.09, (255, 240, 206))
     x = pen.uniform(0.05, 0.7)
@@ -242,6 +264,7 @@ def desert(pen: Pen) -> None:
 
 
 def bedroom(pen: Pen) -> None:
+    """Striped wallpaper, a window, a rug on the boards."""
     paper = ((214, 222, 236), (236, 220, 226), (222, 232, 216), (238, 228, 206))
     wall = paper[int(pen.uniform(0, 4))]
     pen.box(0, 0, 1, 0.62, wall)
@@ -269,6 +292,7 @@ def bedroom(pen: Pen) -> None:
 
 
 def square(pen: Pen) -> None:
+    """The town square at night, with lit windows and lamps."""
     pen.gradient((38, 48, 92), (98, 100, 148), 0, 0.6)
     for _ in range(40):
         x, y, r = pen.uniform(), pen.uniform(0, 0.4), pen.uniform(0.001, 0.0035)
@@ -298,8 +322,10 @@ def square(pen: Pen) -> None:
         pen.disc(x, 0.33, 0.026, 0.026, (252, 232, 170))
 
 
-PAINTERS = {painter.__name__: painter for painter in
-            (park, street, sea, kitchen, farm, forest, mountains, desert, bedroom, square)}  # fmt: skip
+PAINTERS = {
+    painter.__name__: painter
+    for painter in (park, street, sea, kitchen, farm, forest, mountains, desert, bedroom, square)
+}
 
 
 def paint(place: str, seed: int, size: int) -> Image.Image:
