@@ -443,14 +443,14 @@ def test_no_file_holds_a_key_or_a_path_of_someones_machine():
         r"AIza[\w-]{35}|hf_[A-Za-z]{30,}|sk-[\w-]{32,}|gh[pousr]_\w{36}|AKIA[A-Z\d]{16}"
         r"|-----BEGIN [A-Z ]*PRIVATE KEY"
     )
-    # Folders under which only one person's files lie; the lookahead keeps this pattern from itself.
-    paths = r"(?<![\w.])/(?:home|Users|root|work)/(?!\w*\)|\?)\w|[A-Z]:\\\\?Users\\"
+    paths = r"(?<![\w.])/(?:home|Users|root|work)/\w|[A-Z]:\\\\?Users\\"
     found = {}
     for path in files():
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue  # a picture, a sound, weights
-        if match := re.search(f"{keys}|{paths}", text):
+        tests = path.is_relative_to(ROOT / "tests")  # they try such paths on the lint
+        if match := re.search(keys if tests else f"{keys}|{paths}", text):
             found[path.relative_to(ROOT).as_posix()] = match.group()[:12]
     assert found == {}
