@@ -1,0 +1,118 @@
+"""`make course`, on three small notebooks: one is good, one fails, one is never the same."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+ROOT = Path(__file__).resolve().parent.parent
+BAR = "from tqdm.auto import tqdm\nfor step in tqdm(range(2)):\n    pass"
+GOOD = ["print('tier      micro (by default)')", "block = b'x' * 200_000_000\nlen(block)", BAR]
+NOTEBOOKS = {
+    "1. Good": GOOD,
+    "2. Fails": ["1 + 1", "{}['missing key']", "2 + 2"],
+    "3. Drifts": [
+        "import secrets\nsecrets.token_hex()",
+        "import sys\nprint('oh', file=sys.stderr)",
+    ],
+}
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A folder like the course's own, whose path holds a blank; returns a way to run it."""
+    folder = tmp_path / "the course"
+    shutil.copytree(ROOT / ".ci", folder / ".ci", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "notebooks").mkdir()
+    for name, sources in NOTEBOOKS.items():
+        cells = [new_code_cell(source) for source in sources]
+        cells[0].metadata.tags = ["setup"]
+        nbformat.write(new_notebook(cells=cells), folder / f"notebooks/{name}.ipynb")
+
+    def run(*arguments, **environment):
+        return subprocess.run(
+            [sys.executable, folder / ".ci/course.py", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+
+    run.folder = folder
+    return run
+
+
+def sources(folder):
+    return {path.name: path.read_bytes() for path in sorted((folder / "notebooks").iterdir())}
+
+
+def test_runs_all_leaves_pages_and_figures_and_says_which_failed(course):
+    before = sources(course.folder)
+    run = course()
+    lines = sorted(run.stdout.splitlines(), key=lambda line: line.partition("] ")[2])
+    build = course.folder / "build"
+    assert run.returncode == 1
+    assert run.stderr == ""
+    assert any("1. Good" in line and line.endswith("MB  ok") for line in lines)
+    assert any("FAILED  code cell 2: KeyError: 'missing key'" in line for line in lines)
+    assert "2 of 3 runs ok" in run.stdout
+    executed = nbformat.read(build / "1. Good.ipynb", as_version=4)
+    assert executed.cells[1].outputs[0].data["text/plain"] == "200000000"
+    assert "200000000" in (build / "1. Good.html").read_text("utf-8")
+    page = (build / "index.html").read_text("utf-8")
+    assert '<a href="1.%20Good.html">1. Good</a>' in page
+    assert "KeyError: &#x27;missing key&#x27;" in page
+    measured = json.loads((build / "measured.json").read_text("utf-8"))["notebooks"]
+    assert measured["1. Good"]["ok"] is True
+    assert measured["1. Good"]["tier"] == "micro"
+    assert 200 < measured["1. Good"]["megabytes"] < 600  # a bare kernel takes about 60
+    assert 0.2 < measured["1. Good"]["seconds"] < 30
+    assert measured["2. Fails"]["ok"] is False
+    assert sources(course.folder) == before, "running changed a notebook"
+
+
+def test_store_writes_the_outputs_of_a_clean_run_and_of_no_other(course):
+    before = sources(course.folder)
+    run = course("--store")
+    after = sources(course.folder)
+    assert run.returncode == 1
+    assert "3. Drifts" in run.stdout
+    assert "not stored, code cell 2: stderr says 'oh'" in run.stdout
+    assert [name for name in after if after[name] != before[name]] == ["1. Good.ipynb"]
+    assert set(after) == set(before), "a half-written file was left"
+    stored = nbformat.reads(after["1. Good.ipynb"].decode(), as_version=4)
+    assert [cell.execution_count for cell in stored.cells] == [1, 2, 3]
+    assert [cell.source for cell in stored.cells] == GOOD
+    assert stored.cells[1].outputs[0].data["text/plain"] == "200000000"
+    assert stored.cells[2].outputs == []
+    assert "widgets" not in stored.metadata
+    course("--store", "1")
+    assert sources(course.folder) == after, "storing twice gave two files"
+
+
+def test_store_is_refused_on_another_tier(course):
+    run = course("--store", COURSE_TIER="full")
+    assert run.returncode == 2
+    assert "stored outputs are those of the micro tier: unset COURSE_TIER" in run.stderr
+
+
+def test_stress_finds_the_notebook_that_does_not_say_the_same_twice(course):
+    run = course("--stress", "2", "1", "3")
+    assert run.returncode == 1
+    assert "3 of 4 runs ok" in run.stdout
+    assert sum("1. Good" in line and line.endswith("ok") for line in run.stdout.splitlines()) == 2
+    assert any("3. Drifts" in line and "became" in line for line in run.stdout.splitlines())
+
+
+def test_a_name_no_notebook_has_is_told(course):
+    run = course("7")
+    assert run.returncode == 2
+    assert "begins with '7'" in run.stderr

@@ -1,0 +1,96 @@
+"""What counts as the same output in two runs, and what does not."""
+
+import io
+from base64 import b64encode
+
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from outputs import WIDGET, differences
+from PIL import Image
+
+
+def run(*outputs, tags=()):
+    return new_notebook(
+        cells=[new_code_cell("f()", outputs=[*outputs], metadata={"tags": [*tags]})]
+    )
+
+
+def printed(words, name="stdout"):
+    return new_output("stream", name=name, text=words)
+
+
+def shown(data, kind="text/plain"):
+    return new_output("display_data", data={kind: data})
+
+
+def picture(width, height):
+    Image.new("RGB", (width, height)).save(buffer := io.BytesIO(), "png")
+    return shown(b64encode(buffer.getvalue()).decode(), "image/png")
+
+
+SAME = {
+    "decimals within one unit of the last": ("score 0.72", "score 0.73"),
+    "decimals within one per cent": ("1234.5678", "1240.0001"),
+    "powers of ten within one per cent": ("1.000e-07", "1.009e-07"),
+    "signs of a zero": ("-0.00", "0.00"),
+    "column widths": ("a   1.00\nb  12.00", "a     1.00\nb    12.00"),
+    "an object's address": ("<F object at 0x7f01>", "<F object at 0x7fee>"),
+}
+OTHER = {
+    "words": ("a dog", "a cat"),
+    "integers": ("12 dogs", "13 dogs"),
+    "decimals": ("0.72", "0.74"),
+    "small numbers": ("1.0e-07", "3.0e-07"),
+    "a list's length": ("[0.1, 0.2]", "[0.1, 0.2, 0.3]"),
+    "a name with a digit": ("fp16", "fp32"),
+    "nan": ("0.5", "nan"),
+    "nothing at all": ("0.5", ""),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), SAME.values(), ids=SAME)
+def test_the_same(before, after):
+    assert differences(run(printed(before)), run(printed(after))) == []
+
+
+@pytest.mark.parametrize(("before", "after"), OTHER.values(), ids=OTHER)
+def test_different(before, after):
+    (what,) = differences(run(printed(before)), run(printed(after)))
+    assert what.startswith("code cell 1: ")
+
+
+def test_a_volatile_cell_is_compared_by_form():
+    form = [
+        printed("torch 2.13.0, 1.4 GB free, 12 s, port 8731"),
+        printed("torch 3.0, 900 MB free, 0.3 s, port 1"),
+    ]
+    assert differences(run(form[0], tags=["volatile"]), run(form[1], tags=["volatile"])) == []
+    assert differences(run(form[0]), run(form[1])) != []
+    other = run(printed("torch failed"), tags=["volatile"])
+    assert differences(run(form[0], tags=["volatile"]), other) != []
+
+
+def test_a_stream_may_come_in_pieces_and_a_progress_bar_may_come_or_go():
+    bar = new_output("display_data", data={WIDGET: {"model_id": "1"}, "text/plain": "50%"})
+    assert differences(run(printed("ab")), run(printed("a"), bar, printed("b"))) == []
+
+
+def test_html_is_compared_by_its_words_and_its_media():
+    table = "<style>#T_{id} {{}}</style><table id='T_{id}'><td>{words}</td>{media}</table>"
+    first = table.format(id="a1", words="dog", media="<img src='1'>")
+    again = table.format(id="b2", words="dog", media="<img src='2'>")
+    other = table.format(id="a1", words="dog", media="")
+    assert differences(run(shown(first, "text/html")), run(shown(again, "text/html"))) == []
+    assert differences(run(shown(first, "text/html")), run(shown(other, "text/html"))) != []
+
+
+def test_pictures_are_compared_by_number_kind_and_size():
+    assert differences(run(picture(600, 400)), run(picture(620, 401))) == []
+    assert differences(run(picture(600, 400)), run(picture(700, 400))) != []
+    assert differences(run(picture(600, 400)), run(picture(600, 400), picture(600, 400))) != []
+    assert differences(run(picture(600, 400)), run()) != []
+
+
+def test_a_cell_more_is_a_difference():
+    twice = new_notebook(cells=[new_code_cell("f()"), new_code_cell("g()")])
+    assert differences(run(), twice) == ["1 code cells became 2"]
