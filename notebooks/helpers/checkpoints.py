@@ -129,7 +129,9 @@ def choose_tier(asked: str = "auto", roles: Iterable[str] = ()) -> Tier:
 
 def current_tier() -> Tier:
     """The tier that `setup()` chose; a choice made now where it has not run."""
-    return _current or choose_tier()
+    global _current
+    _current = _current or choose_tier()
+    return _current
 
 
 def on_colab() -> bool:

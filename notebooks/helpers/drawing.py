@@ -78,7 +78,8 @@ def heatmap(
 
     Args:
         matrix: shape (len(rows), len(columns)).
-        rows, columns: their names.
+        rows: the rows' names, from the top.
+        columns: the columns' names.
         title: over the matrix.
         axes: where to draw; a new figure if None, as large as the matrix needs.
     """
