@@ -176,6 +176,8 @@ def _visible(tiles: list, front: list, size: int) -> np.ndarray:
     for i, (tile, x, y) in reversed(list(enumerate([*tiles, *front]))):
         x0, y0 = max(0, x), max(0, y)
         x1, y1 = min(size, x + tile.width), min(size, y + tile.height)
+        if x0 >= x1 or y0 >= y1:
+            continue  # a distractor beyond the edge
         opaque = np.asarray(tile.getchannel("A"))[y0 - y : y1 - y, x0 - x : x1 - x] > 127
         if i < len(tiles):
             masks[i, y0:y1, x0:x1] = opaque & ~covered[y0:y1, x0:x1]
