@@ -3,6 +3,9 @@
 PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 
+# In a container one is often root, which JupyterLab takes for a mistake.
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
+
 .DEFAULT_GOAL := help
 .PHONY: help course test lab refresh stress environment clean
 
@@ -16,7 +19,7 @@ test: environment ## run the notebooks and the tests
 	@$(VENV_PYTHON) -m pytest
 
 lab: environment ## open the notebooks in JupyterLab, on this machine only
-	@$(VENV_PYTHON) -m jupyterlab --ip=127.0.0.1 notebooks
+	@$(VENV_PYTHON) -m jupyterlab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks $(AS_ROOT)
 
 refresh: environment ## run every notebook and store its outputs in it, for maintainers
 	@$(VENV_PYTHON) .ci/course.py --store

@@ -209,10 +209,6 @@ def change_the_python(venv: Path, requirements: Path) -> None:
     stamp.write_text(json.dumps(json.loads(stamp.read_text()) | {"python": "3.10.1 (old)"}))
 
 
-def truncate_the_stamp(venv: Path, requirements: Path) -> None:
-    stamps(venv)[0].write_text("{")
-
-
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -220,7 +216,6 @@ def truncate_the_stamp(venv: Path, requirements: Path) -> None:
         change_the_requirements,
         lose_the_python,
         change_the_python,
-        truncate_the_stamp,
     ],
 )
 def test_a_half_built_or_outdated_environment_is_noticed_and_made_anew(spoil, requirements: Path):
@@ -233,15 +228,6 @@ def test_a_half_built_or_outdated_environment_is_noticed_and_made_anew(spoil, re
     assert rebuilt.stdout.startswith("Making ")
     assert not (venv / "left-over").exists()
     assert subprocess.call([python(venv), "-c", "import tinypackage"]) == 0
-
-
-def test_a_moved_environment_is_noticed(requirements: Path):
-    assert build(requirements).returncode == 0
-    elsewhere = requirements.parent / "moved"
-    (requirements.parent / "venv").rename(elsewhere)
-    rebuilt = build(requirements, venv=elsewhere)
-    assert rebuilt.returncode == 0, rebuilt.stderr
-    assert rebuilt.stdout.startswith("Making ")
 
 
 def test_a_failed_installation_says_why_and_is_not_taken_for_finished(requirements: Path):
@@ -285,6 +271,31 @@ def test_another_python_says_which_ones_will_do(other: tuple[int, ...], tmp_path
     assert "Python 3.11, 3.12 or 3.13" in refused.stderr
     assert f"this is {named}." in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_debian_without_its_venv_package_is_told_the_package(requirements: Path):
+    new = requirements.parent / "new"
+    script = (
+        "import sys, runpy; sys.modules['ensurepip'] = None; sys.argv[1:] = "
+        f"['--venv', {str(new)!r}, '--requirements', {str(requirements)!r}];"
+        f"runpy.run_path({str(ROOT / '.ci' / 'environment.py')!r}, run_name='__main__')"
+    )
+    refused = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert f"sudo apt install python3.{sys.version_info.minor}-venv" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not new.exists()
+
+
+def test_a_moved_environment_is_noticed(requirements: Path):
+    assert build(requirements).returncode == 0
+    elsewhere = requirements.parent / "moved"
+    (requirements.parent / "venv").rename(elsewhere)
+    rebuilt = build(requirements, venv=elsewhere)
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert rebuilt.stdout.startswith("Making ")
 
 
 # ---- commands and workflows
