@@ -3,19 +3,26 @@
 All of it was said at the end of this run's one execution (see `execution` in conftest.py).
 """
 
+import ast
+import builtins
 from pathlib import Path
 
 import nbformat
 import pytest
 from exercises import HINT, RIGHT, exercises_of
-from outputs import text
+from lint import python_of
+from outputs import code_cells, text
 from wrong_answers import WRONG
 
 ROOT = Path(__file__).resolve().parent.parent
-EXERCISES = {
-    (path.stem, exercise.check): exercise
+NOTEBOOKS = {
+    path.stem: nbformat.read(path, as_version=4)
     for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
-    for exercise in exercises_of(nbformat.read(path, as_version=4))
+}
+EXERCISES = {
+    (name, exercise.check): exercise
+    for name, notebook in NOTEBOOKS.items()
+    for exercise in exercises_of(notebook)
 }
 each_exercise = pytest.mark.parametrize(("name", "check"), EXERCISES)
 
@@ -30,6 +37,47 @@ def test_the_folded_solution_is_right(name, check, execution):
     assert len(solutions) == 1, f"{name}: no solution to {check} was found and tried"
     assert not solutions[0].failed
     assert solutions[0].said.startswith(RIGHT)
+
+
+@each_exercise
+def test_the_solution_uses_only_what_stands_above_it(name, check):
+    # The answers are tried at the notebook's end, where a name of a later cell would be there too.
+    exercise, known = EXERCISES[name, check], set(dir(builtins))
+    for cell in code_cells(NOTEBOOKS[name]):
+        if cell is exercise.answer:
+            break
+        known |= names(python_of(cell))[0]
+    defined, used = names(exercise.solution)
+    assert used - defined - known == set()
+
+
+def names(source):
+    """The names that some code defines, at any depth, and those that it reads."""
+    defined, used = set(), set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()):
+                used.add(name)
+            case ast.Name(id=name) | ast.arg(arg=name):
+                defined.add(name)
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                defined.add(name)
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                defined |= {a.asname or a.name.partition(".")[0] for a in aliases}
+            case ast.ExceptHandler(name=str(name)):
+                defined.add(name)
+    return defined, used
+
+
+@pytest.mark.parametrize(
+    ("source", "defined", "used"),
+    [
+        ("import numpy as np\nx = np.ones(n)", {"np", "x"}, {"np", "n"}),
+        ("def f(a):\n    return [b for b in a if b < limit]", {"f", "a", "b"}, {"a", "b", "limit"}),
+    ],
+)
+def test_names_are_told_apart(source, defined, used):
+    assert names(source) == (defined, used)
 
 
 @each_exercise
