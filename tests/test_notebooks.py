@@ -20,11 +20,12 @@ each_notebook = pytest.mark.parametrize("name", PATHS)
 
 @pytest.fixture(scope="module")
 def course():
+    app = ROOT / "assets/apps/narrator/app.py"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     return lint.Course(
         repository=project["urls"]["Repository"],
         setup_cell=(ROOT / "notebooks/helpers/setup_cell.txt").read_text("utf-8"),
-        narrator=(ROOT / "assets/apps/narrator/app.py").read_text("utf-8"),
+        narrator=app.read_text("utf-8") if app.exists() else "",  # its own rule tells
         root=ROOT,
     )
 
