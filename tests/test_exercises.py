@@ -36,7 +36,8 @@ def test_the_folded_solution_is_right(name, check, execution):
     solutions = [answer for answer in tried(execution, name, check) if not answer.hint]
     assert len(solutions) == 1, f"{name}: no solution to {check} was found and tried"
     assert not solutions[0].failed
-    assert solutions[0].said.startswith(RIGHT)
+    assert RIGHT in solutions[0].said
+    assert HINT not in solutions[0].said
 
 
 @each_exercise
