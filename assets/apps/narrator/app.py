@@ -1,0 +1,108 @@
+"""The Narrator: your picture in, a true description out, with its doubts.
+
+    python assets/apps/narrator/app.py      # then open http://127.0.0.1:7860
+
+Each notebook of the course gives it one function, complete in itself, and a test holds the two
+texts together. So far 2.6 counts what the detector sees, and 2.2 finds a picture by meaning.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "notebooks"))
+
+import gradio as gr
+from helpers import checkpoint, media, setup
+from PIL import Image
+
+MAX_UPLOAD = "20mb"
+
+
+# From 2.2. Embeddings ------------------------------------------------------------------------
+
+
+def search(captions: list[str], query: str, at_least: float = 0.3) -> int | None:
+    """Return the place of the caption nearest in meaning to query; None if none is near.
+
+    Near is a cosine similarity of at_least (no unit, 0 to 1), by all-MiniLM-L6-v2.
+    """
+    from helpers import checkpoint
+    from sentence_transformers import SentenceTransformer
+
+    if not captions:
+        return None
+    model = SentenceTransformer(checkpoint("embedder"))
+    similarities = model.similarity(model.encode(query), model.encode(captions))[0]
+    best = int(similarities.argmax())
+    return best if similarities[best] >= at_least else None
+
+
+# From 2.6. Object Detection ------------------------------------------------------------------
+
+
+def count(detections: list[dict], sure: float = 0.8) -> str:
+    """Say what was detected: 'two dogs and a bus', and below the score sure, with a doubt."""
+    from collections import Counter
+
+    import inflect
+
+    english, phrases = inflect.engine(), []
+    seen = Counter((d["score"] < sure, d["label"]) for d in detections)
+    for (doubt, label), n in sorted(seen.items()):
+        several = f"{english.number_to_words(n)} {english.plural(label)}"
+        words = several if n > 1 else english.a(label)
+        phrases.append(f"perhaps {words}" if doubt else words)
+    return english.join(phrases, final_sep="") or "nothing I know"
+
+
+# The app -------------------------------------------------------------------------------------
+
+
+def build(detect: Callable[[Image.Image], list[dict]]) -> gr.Blocks:
+    """The page: a picture and what the Narrator says of it; a question and the picture it finds."""
+
+    def narrate(picture: Image.Image | None) -> tuple[tuple | None, str]:
+        if picture is None:
+            return None, "Choose a picture first."
+        found = detect(picture)
+        boxes = [(tuple(d["box"].values()), f"{d['label']} {d['score']:.2f}") for d in found]
+        return (picture, boxes), f"I see {count(found)}."
+
+    def find(query: str) -> tuple[Image.Image | None, str]:
+        if not query.strip():
+            return None, "Write what the picture should show."
+        place = search(captions, query)
+        if place is None:
+            return None, "No picture shows that."
+        return album[place]["image"], captions[place]
+
+    album = media.examples("detection")
+    captions = [", ".join(dict.fromkeys(objects["category"])) for objects in album["objects"]]
+    with gr.Blocks(title="The Narrator") as page:
+        gr.Markdown("# The Narrator\nYour picture in, a true description out, with its doubts.")
+        with gr.Tab("Describe"):
+            with gr.Row():
+                picture = gr.Image(type="pil", label="Picture", sources=["upload", "clipboard"])
+                seen = gr.AnnotatedImage(label="What it saw")
+            said = gr.Textbox(label="What it says", interactive=False)
+            gr.Examples([[album[i]["image"]] for i in range(4)], picture)
+            picture.change(narrate, picture, [seen, said], api_name="narrate")
+        with gr.Tab("Find"):
+            query = gr.Textbox(label="What should the picture show?", max_length=200)
+            match, caption = gr.Image(label="Found"), gr.Textbox(label="It shows")
+            query.submit(find, query, [match, caption], api_name="find")
+    return page
+
+
+def main() -> None:
+    """Load the detector of this tier and serve the page on this machine only."""
+    from transformers import pipeline
+
+    device = setup("detector", "embedder")
+    detect = pipeline("object-detection", model=checkpoint("detector"), device=device)
+    build(detect).launch(server_name="127.0.0.1", max_file_size=MAX_UPLOAD)
+
+
+if __name__ == "__main__":
+    main()
