@@ -16,11 +16,9 @@ import re
 import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-    from torch import Tensor
+from helpers import media
+from helpers.checkpoints import checkpoint
 
 
 @dataclass(frozen=True)
@@ -73,82 +71,64 @@ def _short(value: object) -> str:
 
 # ------------------------------------------------------------------------------ 2.2. Embeddings
 
-PAY = ("Please refund my ticket.", "I would like my money back for the train.")
-PAY += ("Could I have a refund for my ticket?", "The ferry did not sail. Please refund my fare.")
-KEEP = ("Please do not refund my ticket.", "I never asked for a refund.")
-KEEP += (
-    "I don't want my money back.",
-    "There is no need for a refund.",
-    "Where do I buy a ticket?",
-)
 
-
-@functools.cache
-def _embedder() -> "SentenceTransformer":
+def _similarities(texts: list[str]):
+    """The embedder's cosine similarity of every text with every other, shape (texts, texts)."""
     from sentence_transformers import SentenceTransformer
 
-    from helpers import checkpoint
-
-    return SentenceTransformer(checkpoint("embedder"))
-
-
-def _similarities(texts: list[str]) -> "Tensor":
-    """Cosine similarities of every text with every other, shape (texts, texts)."""
-    vectors = _embedder().encode(texts)
-    return _embedder().similarity(vectors, vectors)
+    model = SentenceTransformer(checkpoint("embedder"))
+    vectors = model.encode(texts)
+    return model.similarity(vectors, vectors)
 
 
 @self_check("Keep a message's words and turn its meaning round; answer = (first, second, approve).")
 def refund_bot(answer: object) -> Verdict:
     """Two messages of opposite meaning that score above 0.8, and a rule that tells them apart."""
     first, second, approve = answer
-    score = _similarities([first, second])[0, 1].item()
+    score = float(_similarities([first, second])[0, 1])
     if score <= 0.8:
         return Verdict(False, "a similarity above 0.80", f"{score:.2f}")
     if not approve(first) or approve(second):
         hint = "Your rule must pay your own first message and not your second."
         return Verdict(False, "True, False", (approve(first), approve(second)), hint)
-    wrong = [message for message in KEEP if approve(message)]
-    paid = sum(bool(approve(message)) for message in PAY)
-    hint = f"Your rule pays on {wrong[0]!r}: what turns it round?" if wrong else None
-    hint = hint or "A rule that hands everyone over is no bot: let the clear requests through."
+    rows = media.examples("refunds")
+    wrong = [row["message"] for row in rows if not row["pay"] and approve(row["message"])]
+    paid = sum(bool(approve(row["message"])) for row in rows if row["pay"])
+    hint = "A rule that hands everyone over is no bot: let the clear requests through."
+    hint = f"Your rule pays on {wrong[0]!r}: what turns it round?" if wrong else hint
     yours = f"{len(wrong)} wrong payments, {paid} of 4"
-    return Verdict(not wrong and paid >= 3, "0 wrong payments, 3 of 4 requests paid", yours, hint)
+    return Verdict(not wrong and paid >= 3, "0 wrong payments, 3 of 4 requests", yours, hint)
 
 
 @self_check("answer is a list of six sentences, the two nearest in meaning first.")
 def own_words(answer: object) -> Verdict:
     """Six sentences; the first two share no long word, and the model finds them the nearest."""
     near = _similarities(list(answer)).fill_diagonal_(-1)
-    one, other = sorted(divmod(int(near.argmax()), len(answer)))
-    words = [set(re.findall(r"\w{4,}", sentence.lower())) for sentence in answer[:2]]
+    pair = sorted(divmod(int(near.argmax()), len(answer)))
+    long_words = [set(re.findall(r"\w{4,}", sentence.lower())) for sentence in answer[:2]]
+    several = all(len(sentence.split()) > 1 for sentence in answer)
     done = {
-        "six different sentences, none of one word": len(set(answer)) == 6
-        and all(len(sentence.split()) > 1 for sentence in answer),
-        "the first two share no word of four letters": not words[0] & words[1],
-        f"the nearest are the first two (they are {one + 1}, {other + 1})": (one, other) == (0, 1),
+        "six different sentences of several words": len(set(answer)) == 6 and several,
+        "no word of four letters shared by the first two": not set.intersection(*long_words),
+        f"the first two are the nearest, not {pair[0] + 1} and {pair[1] + 1}": pair == [0, 1],
     }
     print("\n".join(f"[{'x' if ok else ' '}] {what}" for what, ok in done.items()))
-    open_ = next((f"Still open: {what}." for what, ok in done.items() if not ok), None)
-    return Verdict(all(done.values()), "3 of 3", f"{sum(done.values())} of 3", open_)
+    hint = next((f"Still open: {what}." for what, ok in done.items() if not ok), None)
+    return Verdict(all(done.values()), "3 of 3", f"{sum(done.values())} of 3", hint)
 
 
 @self_check("answer is your function itself, find: from a question to a notice's id or None.")
 def nothing_found(answer: object) -> Verdict:
     """A search that answers what the notices answer and turns down what they do not."""
-    from helpers import media
-
     rows = [row for row in media.examples("exam") if row["split"] == "test"]
-    given = {row["question"]: answer(row["question"]) for row in rows}
-    strangers = [row["question"] for row in rows if row["notice"] is None]
-    refused = sum(given[question] is None for question in strangers)
-    found = sum(given[row["question"]] == row["notice"] for row in rows if row["notice"])
-    hint = "Too strict: questions that have an answer are turned down. Lower your threshold."
-    if refused < 10:
-        taken = next(question for question in strangers if given[question] is not None)
-        hint = f"{taken!r} gets {given[taken]!r}: return None below a threshold, or raise yours."
-    expected, yours = (
-        "10 of 12 found, 10 of 12 turned down",
-        f"{found} found, {refused} turned down",
-    )
-    return Verdict(found >= 10 and refused >= 10, expected, yours, hint)
+    given = [(row, answer(row["question"])) for row in rows]
+    taken = [(row["question"], got) for row, got in given if row["notice"] is None and got]
+    found = sum(got == row["notice"] for row, got in given if row["notice"])
+    hint = "Questions that have an answer are turned down or get another: lower your threshold."
+    if len(taken) > 2:
+        hint = "{0[0]!r} gets {0[1]!r}: answer None below a threshold, or raise it.".format(
+            taken[0]
+        )
+    yours = f"{found} found, {12 - len(taken)} turned down"
+    right = found >= 10 and len(taken) <= 2
+    return Verdict(right, "10 of 12 found, 10 of 12 turned down", yours, hint)
