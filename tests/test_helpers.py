@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,6 +57,16 @@ class Hub(BaseHTTPRequestHandler):
         self.asked.append(f"{self.command} {self.path}")
         if path == [""]:
             return self.answer(b"a Hub")
+        if path == ["around"]:
+            return self.answer(b"", 302, {"Location": "/around"})
+        if path == ["drip"]:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            for _ in range(100):
+                self.wfile.write(b".")
+                time.sleep(0.1)
+            return None
         api = path[0] == "api"
         path = path[1:] if api else path
         path = path if path[0] in ("models", "datasets") else ["models", *path]
@@ -510,6 +521,17 @@ def test_a_picture_comes_from_an_address_within_bounds(hub):
         media.image(f"{address}/missing.png")
     with pytest.raises(ValueError, match="file:///etc/passwd is no web address"):
         media.image("file:///etc/passwd")
+    with pytest.raises(ConnectionError, match=r"around cannot be fetched \(TooManyRedirects\)"):
+        media.image(f"{hub.address}/around")
+    assert sum("around" in asked for asked in hub.asked) <= 5
+
+
+def test_an_address_that_drips_is_given_up(hub, monkeypatch):
+    monkeypatch.setattr(media, "DOWNLOAD_SECONDS", 1)
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match=r"drip cannot be fetched \(Timeout\)"):
+        media.image(f"{hub.address}/drip")
+    assert time.monotonic() - start < 5
 
 
 BOMB = encoded(Image.new("1", (30_000, 20_000)), "PNG")  # 600 million pixels in 73 kB
@@ -524,10 +546,11 @@ CAT = encoded(media.image("cat"), "PNG")
         ("a.jpg", b"not a picture", "a.jpg is damaged or no picture we read"),
         ("a.png", CAT[:9000], "a.png is damaged or no picture we read"),
         ("a.jpg", PHOTO, "a.jpg is no JPEG but a PNG: correct its ending"),
+        ("a.eps", encoded(Image.new("RGB", (5, 5)), "EPS"), "a.eps is damaged or no picture we"),
         ("a.png", BOMB, "a.png has over 50 million pixels"),
         ("a.png", bytes(media.MAX_BYTES + 1), "a.png is over 25 MB"),
     ],
-    ids=["empty", "text", "cut off", "another type", "a bomb", "large"],
+    ids=["empty", "text", "cut off", "another type", "a program", "a bomb", "large"],
 )
 def test_a_bad_picture_is_one_sentence(tmp_path, name, data, sentence):
     (tmp_path / name).write_bytes(data)

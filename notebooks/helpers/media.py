@@ -252,6 +252,7 @@ def _read(source: str | Path | bytes, kind: str) -> tuple[bytes, str]:
 def _fetch(address: str) -> bytes:
     """What is at an http(s) address, within bounds of bytes, seconds and redirects."""
     import requests
+    from urllib3.exceptions import HTTPError
 
     if not address.lower().startswith(("http://", "https://")):
         raise ValueError(f"{address} is no web address: it must begin with https:// or http://.")
@@ -261,13 +262,12 @@ def _fetch(address: str) -> bytes:
             session.max_redirects = 3
             with session.get(address, stream=True, timeout=5) as response:
                 response.raise_for_status()
-                for part in response.iter_content(100_000):
+                # read1 returns what has come: read would wait for more while a server drips.
+                while len(data) <= MAX_BYTES and (part := response.raw.read1(decode_content=True)):
                     data += part
                     if time.monotonic() > end:
                         raise requests.Timeout
-                    if len(data) > MAX_BYTES:
-                        break
-    except requests.RequestException as error:
+    except (requests.RequestException, HTTPError) as error:
         raise ConnectionError(
             f"{address} cannot be fetched ({type(error).__name__}): check it in a browser, or save "
             "the file and give its path."
