@@ -71,6 +71,12 @@ class TimedTrainer(Trainer):
         self.clock = time.monotonic()
         return super().train(*args, **kwargs)
 
+    def _load_from_checkpoint(self, checkpoint: str, model: PreTrainedModel | None = None) -> None:
+        # transformers 5.23 saves some models (DETR) under their names on the Hub and reads them
+        # back under their names in Python: on resuming, most weights would silently stay random.
+        model = model or self.model
+        model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
+
 
 def last_checkpoint(folder: Path) -> str | None:
     """The newest complete training state in `folder`, or None. Half-written ones are removed."""

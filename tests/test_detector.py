@@ -1,0 +1,116 @@
+"""The detector: as good as promised on fresh scenes, small, fast, quiet, remade by its recipe."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+from safetensors.torch import load_file
+
+RECIPES = ROOT / "assets" / "recipes"
+CHECKPOINT = ROOT / "assets" / "checkpoints" / "detector"
+THRESHOLDS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))["detector"]
+sys.path.insert(0, str(RECIPES))
+
+from toytown.pictures import FONT
+from toytown.vocabulary import LABELS
+
+needs_font = pytest.mark.skipif(
+    not Path(FONT).is_file(), reason="drawing needs the font fonts-noto-color-emoji"
+)
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    import detector
+
+    return detector
+
+
+def smoke(folder: Path) -> list[dict]:
+    """Run the recipe's smoke test and return its log, a dict a line."""
+    command = [sys.executable, "detector.py", "--smoke"]
+    command += [f"--build={folder / 'build'}", f"--output={folder / 'detector'}"]
+    subprocess.run(command, cwd=RECIPES, check=True, capture_output=True, text=True)
+    return json.loads((folder / "detector" / "training.json").read_text())
+
+
+@needs_font
+def test_it_finds_things_in_fresh_scenes_as_well_as_promised(recipe):
+    model = recipe.DetrForObjectDetection.from_pretrained(CHECKPOINT)
+    # Behind the scenes that the card was measured on: neither it nor any training has seen these.
+    scores = recipe.coco_scores(model, "test", THRESHOLDS["scenes"], first=100_000)
+    assert scores["map50"] >= THRESHOLDS["map50"]
+    assert scores["map"] >= THRESHOLDS["map"]
+    assert scores["per_class"].keys() == set(LABELS)
+
+
+@needs_font
+def test_it_is_small_and_fast_on_one_core(recipe):
+    assert (CHECKPOINT / "model.safetensors").stat().st_size <= THRESHOLDS["megabytes"] * 1e6
+    seconds = recipe.speed(CHECKPOINT)
+    assert seconds["first"] <= THRESHOLDS["first_seconds"]
+    assert seconds["again"] <= THRESHOLDS["again_seconds"]
+
+
+def test_the_pipeline_takes_it_without_a_warning():
+    code = (
+        "from transformers import pipeline\n"
+        f"detect = pipeline('object-detection', model={str(CHECKPOINT)!r})\n"
+        f"found = detect({str(ROOT / 'assets/images/toytown')!r} + '/' + {first_scene()!r})\n"
+        "print([d['label'] for d in found])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    noise = [line for line in run.stderr.splitlines() if "Loading weights" not in line]
+    assert noise == []
+    labels = json.loads(run.stdout.replace("'", '"'))
+    assert set(labels) & set(truth()["category"]), "it names something that is in the picture"
+
+
+def first_scene() -> str:
+    return json.loads(metadata()[0])["file_name"]
+
+
+def truth() -> dict:
+    return json.loads(metadata()[0])["objects"]
+
+
+def metadata() -> list[str]:
+    return (ROOT / "assets/images/toytown/metadata.jsonl").read_text().splitlines()
+
+
+def test_its_labels_are_the_vocabularys_and_its_card_has_its_figures(recipe):
+    config = json.loads((CHECKPOINT / "config.json").read_text())
+    assert list(config["id2label"].values()) == LABELS
+    card = (CHECKPOINT / "README.md").read_text()
+    assert "| mAP at IoU 0.50 | 0." in card
+    assert "license: apache-2.0" in card
+
+
+@needs_font
+def test_the_recipe_learns_and_resumes_from_what_it_has_learnt(tmp_path: Path):
+    log = smoke(tmp_path)
+    losses = {row["step"]: row["loss"] for row in log if "loss" in row}
+    assert sorted(losses) == list(range(1, 13))
+    assert losses[4] < losses[1], "the dense loss falls"
+    assert losses[12] < losses[5], "the whole loss falls"
+    weights = load_file(tmp_path / "detector" / "model.safetensors")
+
+    half_made = tmp_path / "build" / "checkpoint-99"
+    half_made.mkdir()
+    shutil.copy(CHECKPOINT / "config.json", half_made)
+    again = smoke(tmp_path)
+    resumed = load_file(tmp_path / "detector" / "model.safetensors")
+    assert [row for row in again if "loss" in row] == [row for row in log if "loss" in row]
+    assert all(torch.equal(weights[name], resumed[name]) for name in weights)
+    assert not half_made.exists()
