@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from lint import KEYS
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements.txt"
@@ -450,10 +451,7 @@ def test_helpers_stay_small_enough_to_read():
 
 
 def test_no_file_holds_a_key_or_a_path_of_someones_machine():
-    keys = (
-        r"AIza[\w-]{35}|hf_[A-Za-z]{30,}|sk-[\w-]{32,}|gh[pousr]_\w{36}|AKIA[A-Z\d]{16}"
-        r"|-----BEGIN [A-Z ]*PRIVATE KEY"
-    )
+    keys = "|".join([*KEYS.values(), "-----BEGIN [A-Z ]*PRIVATE KEY"])
     paths = r"(?<![\w.])/(?:home|Users|root|work)/\w|[A-Z]:\\\\?Users\\"
     found = {}
     for path in files():
