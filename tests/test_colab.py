@@ -20,6 +20,7 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 CELL = (ROOT / "notebooks/helpers/setup_cell.txt").read_text("utf-8")
+FETCH = CELL.partition("device = setup")[0]  # all but the call that takes seconds
 RANGES = tomllib.loads((ROOT / "notebooks/colab.toml").read_text("utf-8"))["packages"]
 
 
@@ -84,14 +85,14 @@ def test_alone_on_colab_the_course_is_fetched_once_and_shallow(repository, tmp_p
     assert first.stdout.splitlines()[-1] == str(clone / "notebooks/helpers/check.py")
     assert [path.name for path in tmp_path.iterdir()] == [clone.name]
     assert git("rev-list", "--count", "HEAD", folder=clone).strip() == "1"
-    again = run_cell(tmp_path, **colab(tmp_path / "no repository at all"))
+    again = run_cell(tmp_path, FETCH, **colab(tmp_path / "no repository at all"))
     assert again.returncode == 0, again.stderr
 
 
 def test_a_half_made_clone_is_made_again(repository, tmp_path):
     for half_made in ("course.part/.git", "Introduction-to-LLMs/notebooks"):
         (tmp_path / half_made).mkdir(parents=True)
-    run = run_cell(tmp_path, **colab(repository))
+    run = run_cell(tmp_path, FETCH, **colab(repository))
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "Introduction-to-LLMs/notebooks/colab.toml").is_file()
     assert not (tmp_path / "course.part").exists()
@@ -101,7 +102,7 @@ def test_a_half_made_clone_is_made_again(repository, tmp_path):
 def test_within_the_course_the_cell_fetches_nothing(repository, tmp_path, start):
     git("clone", "-q", str(repository), "anywhere", folder=tmp_path)
     before = set(tmp_path.rglob("*.py"))
-    run = run_cell(tmp_path / "anywhere" / start, COURSE_REPOSITORY="nowhere")
+    run = run_cell(tmp_path / "anywhere" / start, FETCH, COURSE_REPOSITORY="nowhere")
     assert run.returncode == 0, run.stderr
     assert set(tmp_path.rglob("*.py")) == before
 

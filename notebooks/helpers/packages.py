@@ -27,18 +27,16 @@ def prepare(table: Path = HELPERS.parent / "colab.toml") -> None:
                 "requirements.txt` in an environment, and choose it as the notebook's kernel."
             )
         return
-    wanted = outside(ranges)
-    if not wanted:
-        return
-    modules = metadata.packages_distributions()
-    imported = {name for module in sys.modules for name in modules.get(module, ())}
-    print(f"Installing {', '.join(wanted.values())} …")
-    install(list(wanted.values()))
-    if replaced := imported & set(wanted):
-        raise RuntimeError(
-            f"{', '.join(replaced)} had been imported before it was installed: choose Runtime > "
-            "Restart session and run this cell again."
-        )
+    if wanted := outside(ranges):
+        modules = metadata.packages_distributions()
+        imported = {name for module in sys.modules for name in modules.get(module, ())}
+        print(f"Installing {', '.join(wanted.values())} …")
+        install(list(wanted.values()))
+        if replaced := imported & set(wanted):
+            raise RuntimeError(
+                f"{', '.join(replaced)} had been imported before it was installed: choose Runtime "
+                "> Restart session and run this cell again."
+            )
 
 
 def outside(ranges: dict[str, str]) -> dict[str, str]:

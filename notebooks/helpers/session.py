@@ -37,14 +37,12 @@ def setup(*roles: str, tier: str = "auto") -> str:
     for name, value in VARIABLES.items():
         os.environ.setdefault(name, value)
     chosen = checkpoints.choose_tier(tier, roles)
-    download = "nothing"
-    if chosen.name != "micro":
-        try:
-            download = _to_download(roles, chosen.name)
-        except (OSError, MemoryError) as error:
-            if chosen.named:
-                raise
-            chosen = Tier("micro", str(error))
+    try:
+        download = "nothing" if chosen.name == "micro" else _to_download(roles, chosen.name)
+    except (OSError, MemoryError) as error:
+        if chosen.named:
+            raise
+        chosen, download = Tier("micro", str(error)), "nothing"
     if chosen.name == "micro":  # no bar is worth drawing for loading 2 MB
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     checkpoints._current = chosen
