@@ -9,4 +9,52 @@ has at least one. For example:
     "2.2. Embeddings": {"closest_pair": [("(0, 2)", "which other column is highest")]}
 """
 
-WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {}
+WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
+    "2.2. Embeddings": {
+        "refund_bot": [
+            (
+                '("I want a refund", "The soup is cold", lambda message: True)',
+                "Keep a message's words and turn its meaning round",
+            ),
+            (
+                '("I want a refund", "I do not want a refund", lambda message: True)',
+                "pay your own first message and not your second",
+            ),
+            (
+                '("I want a refund", "I do not want a refund", '
+                'lambda message: "do not" not in message)',
+                "Your rule pays on 'I never asked for a refund.'",
+            ),
+            (
+                '("I want a refund", "I do not want a refund", '
+                'lambda message: message == "I want a refund")',
+                "let the clear requests through",
+            ),
+            ('("I want a refund", "I do not want a refund")', "answer = (first, second, approve)"),
+        ],
+        "own_words": [
+            (
+                '["The kitten sleeps", "A kitten is asleep", "We eat soup", "It is late", '
+                '"Buses are red", "I lost a shoe"]',
+                "Still open: no word of four letters shared",
+            ),
+            (
+                '["I like tea", "The train is late", "My bus never came", "The bus was late", '
+                '"We eat soup", "A shoe is lost"]',
+                "not 3 and 4",
+            ),
+            ('["one", "two", "three"]', "Still open: six different sentences"),
+            ("6", "a list of six sentences"),
+        ],
+        "nothing_found": [
+            (
+                "def answer(question):\n"
+                "    return ids[model.similarity(model.encode(question), notice_vectors).argmax()]",
+                "answer None below a threshold",
+            ),
+            ("lambda question: None", "lower your threshold"),
+            ("look_up", "lower your threshold"),
+            ("0.31", "your function itself"),
+        ],
+    },
+}
