@@ -10,9 +10,10 @@ training has ended and been measured. The architecture is transformers' DetrForO
 Trained naively, a small DETR needs hours before its first box: the queries must learn where to
 look while the features they look at are still noise. Four things bring that down to minutes:
 
-1. For the first third only the backbone and the encoder learn, from a dense loss: every encoder
-   token must name and box the thing that covers it, through DETR's own two heads. That loss stays
-   as a helper after. (Dense helper losses for DETR: Zong et al., 2023, https://arxiv.org/abs/2211.12860)
+1. For the first two fifths only the backbone and the encoder learn, from a dense loss: every
+   encoder token must name and box the thing that covers it, through DETR's own two heads. That
+   loss stays as a helper after. (Such helpers for DETR: Zong et al., 2023,
+   https://arxiv.org/abs/2211.12860)
 2. The queries start from the position codes of a grid, not at random, and cross-attention starts
    with equal projections of queries and keys, so that a query begins by looking at its place.
 3. BatchNorm learns its statistics. transformers freezes it (with mean 0 and variance 1), and the
@@ -35,7 +36,7 @@ from pycocotools.cocoeval import COCOeval
 from torch import nn
 from torch.nn.functional import cross_entropy, l1_loss
 from torch.utils.data import Dataset
-from toytown.pictures import Picture, render, scene
+from toytown.pictures import Picture, Scene, compose, render, scene, seed
 from toytown.vocabulary import LABELS
 from training import (
     TimedTrainer,
@@ -59,12 +60,13 @@ from transformers.loss.loss_for_object_detection import generalized_box_iou
 from transformers.models.detr.image_processing_pil_detr import DetrImageProcessorPil
 from transformers.models.detr.modeling_detr import replace_batch_norm
 
-STEPS = 4000
+STEPS = 4200
 BATCH = 32
-SIDE = 128  # pixels that the model sees
+SIDE = 144  # pixels that the model sees
 STRIDE = 16  # pixels of a picture to one token of the encoder
 GRID = SIDE // STRIDE
 NO_OBJECT_WEIGHT = 0.3
+DENSE_SHARE = 0.4  # of the steps, with the dense loss alone
 SMOKE_STEPS = 12
 TEST_SCENES, FRESH = 500, 1000  # the first thousand of the test split are for the notebooks
 
@@ -80,13 +82,21 @@ class ToytownDetection(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Picture, dict[str, torch.Tensor]]:
         # Some are drawn larger and then reduced, as people's pictures are.
-        side = SIDE if index % 3 else (200, 320)[index % 2]
-        picture = render(scene(self.split, index), side)
+        side = SIDE if index % 4 else 288
+        # Every other one is crowded: more things to learn from in a picture that costs the same.
+        drawn = crowded(self.split, index) if index % 2 else scene(self.split, index)
+        picture = render(drawn, side)
         boxes = torch.tensor(picture.boxes / side, dtype=torch.float32)
         seen = boxes[:, 2] > 0
         boxes[:, :2] += boxes[:, 2:] / 2
         labels = torch.tensor([LABELS.index(name) for name in picture.labels])
         return picture, {"class_labels": labels[seen], "boxes": boxes[seen]}
+
+
+def crowded(split: str, index: int) -> Scene:
+    """A scene of about eight different things, from the same seeds as the split's other scenes."""
+    rng = np.random.default_rng(seed(split, index))
+    return compose(rng, kinds={str(name): 1 for name in rng.choice(LABELS, 8, replace=False)})
 
 
 @cache
@@ -207,11 +217,11 @@ def configuration() -> DetrConfig:
 
 
 class DetectorTrainer(TimedTrainer):
-    """The Trainer, with the dense loss alone for the first third, and mAP as its measurement."""
+    """The Trainer, with the dense loss alone at first, and mAP as its measurement."""
 
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
         """The dense loss first, then all of it."""
-        dense_only = self.state.global_step < self.args.max_steps // 3
+        dense_only = self.state.global_step < DENSE_SHARE * self.args.max_steps
         outputs = model(**inputs, dense_only=dense_only)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 

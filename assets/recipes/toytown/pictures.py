@@ -19,7 +19,7 @@ from .places import paint
 from .vocabulary import COLOURS, LABELS, PAINTS, PLACES, THINGS, counted, listed
 
 FONT = os.environ.get("COURSE_EMOJI_FONT", "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
-SIZES = {"small": (0.13, 0.22), "medium": (0.17, 0.31), "large": (0.22, 0.4)}  # of the side
+SIZES = {"small": (0.15, 0.24), "medium": (0.2, 0.33), "large": (0.25, 0.42)}  # of the side
 SEEDS = {"train": 0, "validation": 1, "test": 2}  # a split is a range of seeds of its own
 SCENES_PER_SPLIT = 10_000_000
 DISTRACTORS = ("disc", "ring", "triangle", "bar", "leaf")
@@ -332,11 +332,16 @@ def _distractors(rng: np.random.Generator, things: tuple[Thing, ...]) -> tuple[D
     return tuple(found)
 
 
-def scene(split: str, index: int) -> Scene:
-    """Scene number `index` of a split ("train", "validation" or "test"): always the same one."""
+def seed(split: str, index: int) -> int:
+    """The seed of picture number `index` of a split: "train", "validation" or "test"."""
     if not 0 <= index < SCENES_PER_SPLIT:
         raise ValueError(f"index is {index}: give a number from 0 to {SCENES_PER_SPLIT - 1}.")
-    return compose(np.random.default_rng(SEEDS[split] * SCENES_PER_SPLIT + index))
+    return SEEDS[split] * SCENES_PER_SPLIT + index
+
+
+def scene(split: str, index: int) -> Scene:
+    """Scene number `index` of a split: always the same one."""
+    return compose(np.random.default_rng(seed(split, index)))
 
 
 # Saying --------------------------------------------------------------------------------------
