@@ -95,7 +95,7 @@ def refund_bot(answer: object) -> Verdict:
     wrong = [row["message"] for row in rows if not row["pay"] and approve(row["message"])]
     paid = sum(bool(approve(row["message"])) for row in rows if row["pay"])
     hint = "A rule that hands everyone over is no bot: let the clear requests through."
-    hint = f"Your rule pays on {wrong[0]!r}: what turns it round?" if wrong else hint
+    hint = f"Your rule pays on {wrong[0]!r}: which words should stop it?" if wrong else hint
     yours = f"{len(wrong)} wrong payments, {paid} of 4"
     return Verdict(not wrong and paid >= 3, "0 wrong payments, 3 of 4 requests", yours, hint)
 
