@@ -132,3 +132,128 @@ def nothing_found(answer: object) -> Verdict:
     yours = f"{found} found, {12 - len(taken)} turned down"
     right = found >= 10 and len(taken) <= 2
     return Verdict(right, "10 of 12 found, 10 of 12 turned down", yours, hint)
+
+
+# --- 2.6. Object Detection -----------------------------------------------------------------------
+
+
+@functools.cache
+def _foggy_scenes() -> list[tuple[list[dict], dict]]:
+    """All proposals and the truth for the second half of the labelled scenes, in fog."""
+    from transformers import pipeline
+
+    from helpers import checkpoint, media
+
+    detect = pipeline("object-detection", model=checkpoint("detector"))
+    rows = media.examples("detection")
+    rows = rows.select(range(len(rows) // 2, len(rows)))
+    return [(detect(media.fog(row["image"]), threshold=0.0), row["objects"]) for row in rows]
+
+
+def _iou(a: list[float], b: list[float]) -> float:
+    width, height = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
+    shared = max(0, width) * max(0, height)
+    return shared / (sum((c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)) - shared)
+
+
+@functools.cache
+def _misses_and_alarms(threshold: float) -> tuple[int, int]:
+    misses = alarms = 0
+    for proposals, truth in _foggy_scenes():
+        boxes = [[x, y, x + w, y + h] for x, y, w, h in truth["bbox"]]
+        there = list(zip(truth["category"], boxes, strict=True))
+        for found in sorted(proposals, key=lambda found: -found["score"]):
+            box = list(found["box"].values())
+            same = [t for t in there if t[0] == found["label"] and _iou(t[1], box) >= 0.5]
+            if found["score"] >= threshold and same:
+                there.remove(same[0])
+            elif found["score"] >= threshold:
+                alarms += 1
+        misses += len(there)
+    return misses, alarms
+
+
+@self_check("Add 5 for each miss and 1 for each false alarm on your 40 scenes; take the cheapest.")
+def foggy_threshold(answer: object) -> Verdict:
+    """A threshold, charged on foggy scenes that were not used to choose it."""
+    threshold = round(float(answer), 3)
+    if not 0 <= threshold <= 1:
+        return Verdict(False, "a score from 0 to 1", threshold)
+    misses, alarms = _misses_and_alarms(threshold)
+    cost, best = (
+        5 * misses + alarms,
+        min(
+            5 * missed + false for missed, false in (_misses_and_alarms(t / 50) for t in range(50))
+        ),
+    )
+    hint = "A miss costs five alarms, and you miss too much: lower the threshold."
+    if alarms > 5 * misses:
+        hint = "You pay mostly for false alarms: raise the threshold."
+    yours = f"{cost} ({misses} missed, {alarms} false alarms)"
+    return Verdict(cost <= 1.15 * best, f"at most {1.15 * best:.0f}, best {best}", yours, hint)
+
+
+@self_check("answer = (a path, an address or a name such as 'coffee', [what you see in it]).")
+def own_picture(answer: object) -> Verdict:
+    """A picture of the reader's and what is in it, beside what the detector says."""
+    from transformers import pipeline
+
+    from helpers import checkpoint, media
+
+    source, there = answer
+    picture = media.image(source)
+    found = {
+        d["label"] for d in pipeline("object-detection", model=checkpoint("detector"))(picture)
+    }
+    done = {
+        "the picture opens": True,
+        "you wrote down what is in it": bool(there) and all(isinstance(t, str) for t in there),
+        "it is no scene of Toytown": picture.size != (512, 512),
+    }
+    print("\n".join(f"[{'x' if ok else ' '}] {what}" for what, ok in done.items()))
+    print(f"Named and there: {', '.join(sorted(found & set(there))) or 'nothing'}")
+    print(f"Named, not there: {', '.join(sorted(found - set(there))) or 'nothing'}")
+    print(f"There, not named: {', '.join(sorted(set(there) - found)) or 'nothing'}")
+    still = next((f"Still open: {what}." for what, ok in done.items() if not ok), None)
+    return Verdict(all(done.values()), "3 of 3", f"{sum(done.values())} of 3", still)
+
+
+@self_check("answer is your function itself: sort by score, keep what overlaps no kept box.")
+def suppress(answer: object) -> Verdict:
+    """A function that keeps the best of boxes that lie over one another."""
+
+    def boxes(*rows: tuple) -> list[dict]:
+        sides = ("xmin", "ymin", "xmax", "ymax")
+        return [
+            {"label": name, "score": score, "box": dict(zip(sides, box, strict=True))}
+            for name, score, *box in rows
+        ]
+
+    cases = {
+        "keep the best of two, not the first": (
+            boxes(("dog", 0.6, 0, 0, 100, 100), ("dog", 0.9, 5, 0, 105, 100)),
+            [0.9],
+        ),
+        "a dog on a bed is no double: compare labels": (
+            boxes(("dog", 0.9, 0, 0, 100, 100), ("bed", 0.8, 5, 0, 105, 100)),
+            [0.9, 0.8],
+        ),
+        "two dogs apart are two dogs": (
+            boxes(("dog", 0.9, 0, 0, 50, 50), ("dog", 0.8, 60, 0, 110, 50)),
+            [0.9, 0.8],
+        ),
+        "compare with kept boxes alone: what is gone suppresses nothing": (
+            boxes(
+                ("dog", 0.9, 0, 0, 100, 100),
+                ("dog", 0.8, 30, 0, 130, 100),
+                ("dog", 0.7, 60, 0, 160, 100),
+            ),
+            [0.9, 0.7],
+        ),
+        "nothing in, nothing out": ([], []),
+    }
+    for hint, (given, expected) in cases.items():
+        scores = sorted((kept["score"] for kept in answer(given)), reverse=True)
+        if scores != expected:
+            return Verdict(False, f"the scores {expected}", scores, f"{hint[0].upper()}{hint[1:]}.")
+    return Verdict(True, f"{len(cases)} cases of {len(cases)}", f"{len(cases)} cases")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 from helpers.checkpoints import ASSETS, catalog, choose_from, current_tier
 
@@ -153,6 +153,13 @@ def _streamed(id: str, split: str, rows: int, boxes: str = "") -> "Dataset":
             "category": [labels[number] for number in objects["category"]],
         }
     return Dataset.from_list(found)
+
+
+def fog(picture: Image.Image, density: float = 0.6) -> Image.Image:
+    """The same picture through fog: paler by `density` (0 to 1), and blurred. Same size, RGB."""
+    grey = Image.new("RGB", picture.size, (205, 208, 212))
+    blur = ImageFilter.GaussianBlur(picture.width / 150)
+    return Image.blend(picture.convert("RGB"), grey, density).filter(blur)
 
 
 def show(picture: Image.Image, alt: str) -> None:
