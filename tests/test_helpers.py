@@ -749,3 +749,29 @@ def test_no_answer_gets_a_traceback_or_a_long_line(capsys, number):
     assert said.startswith("Not yet.")
     assert said.endswith("Hint: Count the legs.\n")
     assert max(map(len, said.splitlines())) < 160
+
+
+# --- measures ------------------------------------------------------------------------------------
+
+
+def detection(label: str, score: float, *box: float) -> dict:
+    sides = ("xmin", "ymin", "xmax", "ymax")
+    return {"label": label, "score": score, "box": dict(zip(sides, box, strict=True))}
+
+
+def test_mean_average_precision_is_one_for_the_truth_and_less_for_less():
+    from helpers.measure import mean_average_precision
+
+    truths = [{"category": ["dog", "bus"], "bbox": [[0, 0, 100, 100], [200, 0, 100, 50]]}] * 2
+    dog, bus = detection("dog", 0.9, 0, 0, 100, 100), detection("bus", 0.8, 200, 0, 300, 50)
+    shifted = detection("bus", 0.8, 220, 0, 320, 50)  # IoU 80 / 120
+    alarm = detection("bus", 0.95, 0, 0, 100, 100)
+    perfect = mean_average_precision([[dog, bus]] * 2, truths)
+    assert (perfect["map"], perfect["map50"]) == (pytest.approx(1), pytest.approx(1))
+    half = mean_average_precision([[dog]] * 2, truths)
+    assert half["per_class"] == {"bus": 0, "dog": pytest.approx(1)}
+    loose = mean_average_precision([[dog, shifted]] * 2, truths)
+    assert loose["map50"] == pytest.approx(1)
+    assert loose["per_class"]["bus"] == pytest.approx(0.4)  # right at IoU 0.50, 0.55, 0.60, 0.65
+    assert mean_average_precision([[dog, bus, alarm]] * 2, truths)["map50"] < 0.8
+    assert mean_average_precision([[], []], truths)["map50"] == 0

@@ -21,9 +21,8 @@ look while the features they look at are still noise. Four things bring that dow
 4. "No object" weighs 0.3 in the loss, not 0.1: there are few queries, so few empty ones.
 """
 
-import contextlib
-import io
 import json
+import sys
 import time
 from argparse import Namespace
 from functools import cache, partial
@@ -31,14 +30,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from torch import nn
 from torch.nn.functional import cross_entropy, l1_loss
 from torch.utils.data import Dataset
 from toytown.pictures import Picture, Scene, compose, render, scene, seed
 from toytown.vocabulary import LABELS
 from training import (
+    ROOT,
     TimedTrainer,
     last_checkpoint,
     options,
@@ -60,12 +58,16 @@ from transformers.loss.loss_for_object_detection import generalized_box_iou
 from transformers.models.detr.image_processing_pil_detr import DetrImageProcessorPil
 from transformers.models.detr.modeling_detr import replace_batch_norm
 
+sys.path.insert(0, str(ROOT / "notebooks"))
+from helpers.measure import mean_average_precision
+
 STEPS = 4200
 BATCH = 32
 SIDE = 144  # pixels that the model sees
 STRIDE = 16  # pixels of a picture to one token of the encoder
 GRID = SIDE // STRIDE
 NO_OBJECT_WEIGHT = 0.3
+SIDES = ("xmin", "ymin", "xmax", "ymax")
 DENSE_SHARE = 0.4  # of the steps, with the dense loss alone
 SMOKE_STEPS = 12
 TEST_SCENES, FRESH = 500, 1000  # the first thousand of the test split are for the notebooks
@@ -247,48 +249,41 @@ def frozen(model: DenseDetrForObjectDetection) -> DetrForObjectDetection:
 
 @torch.inference_mode()
 def coco_scores(model: nn.Module, split: str, count: int, first: int = 0, side: int = 512) -> dict:
-    """COCO's mean average precision on scenes `first` to `first + count` of a split.
+    """Mean average precision on scenes `first` to `first + count` of a split.
 
-    The scenes are drawn at `side` pixels, as people see them; the processor resizes. Returns map
-    (over IoU 0.50 to 0.95), map50, map75 and per_class (label to map), by pycocotools.
+    The scenes are drawn at `side` pixels, as people see them; the processor resizes. Returns what
+    `helpers.measure.mean_average_precision` does.
     """
     was_training = model.training
     model.eval()
-    images, truths, found = [], [], []
+    truths, detections = [], []
     for start in range(first, first + count, 50):
         indices = range(start, min(start + 50, first + count))
         pictures = [render(scene(split, i), side) for i in indices]
+        for picture in pictures:
+            seen = picture.boxes[:, 2] > 0  # not what is hidden altogether
+            labels = [name for name, visible in zip(picture.labels, seen, strict=True) if visible]
+            truths.append({"category": labels, "bbox": picture.boxes[seen].tolist()})
         inputs = processor()([p.image for p in pictures], return_tensors="pt").to(model.device)
-        outputs = model(inputs["pixel_values"])
         results = processor().post_process_object_detection(
-            outputs, threshold=0.0, target_sizes=[(side, side)] * len(pictures)
+            model(inputs["pixel_values"]),
+            threshold=0.0,
+            target_sizes=[(side, side)] * len(pictures),
         )
-        for i, picture, result in zip(indices, pictures, results, strict=True):
-            images.append({"id": i, "width": side, "height": side})
-            for name, box in zip(picture.labels, picture.boxes.tolist(), strict=True):
-                truth = {"image_id": i, "category_id": LABELS.index(name), "bbox": box}
-                truth |= {"id": len(truths) + 1, "area": box[2] * box[3], "iscrowd": 0}
-                truths += [truth] if box[2] else []  # not what is hidden altogether
-            xywh = result["boxes"].cpu()
-            xywh[:, 2:] -= xywh[:, :2]
-            rows = (result["labels"].tolist(), result["scores"].tolist(), xywh.tolist())
-            for label, score, box in zip(*rows, strict=True):
-                found.append({"image_id": i, "category_id": label, "score": score, "bbox": box})
+        for result in results:
+            rows = (result[key].tolist() for key in ("labels", "scores", "boxes"))
+            detections.append(
+                [
+                    {
+                        "label": LABELS[label],
+                        "score": score,
+                        "box": dict(zip(SIDES, box, strict=True)),
+                    }
+                    for label, score, box in zip(*rows, strict=True)
+                ]
+            )
     model.train(was_training)
-    categories = [{"id": i, "name": name} for i, name in enumerate(LABELS)]
-    coco = COCO()
-    coco.dataset = {"images": images, "annotations": truths, "categories": categories}
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints every step
-        coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes(found), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    precision = evaluation.eval["precision"][..., 0, 2]  # (IoU, recall, class), all areas
-    per_class = {name: precision[..., i] for i, name in enumerate(LABELS)}
-    per_class = {name: float(p[p > -1].mean()) for name, p in per_class.items() if (p > -1).any()}
-    scores = dict(zip(("map", "map50", "map75"), evaluation.stats[:3].tolist(), strict=True))
-    return scores | {"per_class": per_class}
+    return mean_average_precision(detections, truths)
 
 
 def speed(folder: Path) -> dict[str, float]:

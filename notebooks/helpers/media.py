@@ -155,10 +155,10 @@ def _streamed(id: str, split: str, rows: int, boxes: str = "") -> "Dataset":
     return Dataset.from_list(found)
 
 
-def fog(picture: Image.Image, density: float = 0.6) -> Image.Image:
+def fog(picture: Image.Image, density: float = 0.2) -> Image.Image:
     """The same picture through fog: paler by `density` (0 to 1), and blurred. Same size, RGB."""
     grey = Image.new("RGB", picture.size, (205, 208, 212))
-    blur = ImageFilter.GaussianBlur(picture.width / 150)
+    blur = ImageFilter.GaussianBlur(picture.width / 300)
     return Image.blend(picture.convert("RGB"), grey, density).filter(blur)
 
 
