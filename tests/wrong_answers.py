@@ -57,4 +57,47 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
             ("0.31", "your function itself"),
         ],
     },
+    "2.6. Object_Detection": {
+        "foggy_threshold": [
+            ("0.9", "lower the threshold"),
+            ("0.0", "raise the threshold"),
+            ("2", "a score from 0 to 1"),
+            ("'low'", "take the cheapest"),
+        ],
+        "own_picture": [
+            ('("coffee", [])', "Still open: you wrote down what is in it"),
+            ('("street", ["tree"])', "Still open: it is no scene of Toytown"),
+            ('"coffee"', "answer = (a path, an address or a name"),
+            ('("nowhere.jpg", ["cup"])', "answer = (a path, an address or a name"),
+        ],
+        "suppress": [
+            ("lambda detections: detections", "Keep the best of two"),
+            (
+                "lambda detections: sorted(detections, key=lambda d: -d['score'])[:1]",
+                "A dog on a bed is no double",
+            ),
+            (
+                "def answer(detections):\n"
+                "    best = {}\n"
+                "    for d in sorted(detections, key=lambda d: d['score']):\n"
+                "        best[d['label']] = d\n"
+                "    return list(best.values())",
+                "Two dogs apart are two dogs",
+            ),
+            (
+                "def answer(detections):\n"
+                "    ranked = sorted(detections, key=lambda d: -d['score'])\n"
+                "    corners = [tuple(d['box'].values()) for d in ranked]\n"
+                "    return [\n"
+                "        d for i, d in enumerate(ranked)\n"
+                "        if not any(\n"
+                "            ranked[j]['label'] == d['label'] and iou(corners[j], corners[i]) > 0.5\n"
+                "            for j in range(i)\n"
+                "        )\n"
+                "    ]",
+                "Compare with kept boxes alone",
+            ),
+            ("[0.9]", "your function itself"),
+        ],
+    },
 }
