@@ -61,7 +61,7 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
         "foggy_threshold": [
             ("0.9", "lower the threshold"),
             ("0.0", "raise the threshold"),
-            ("2", "a score from 0 to 1"),
+            ("2", "A score lies between 0 and 1"),
             ("'low'", "take the cheapest"),
         ],
         "own_picture": [

@@ -178,7 +178,7 @@ def foggy_threshold(answer: object) -> Verdict:
     """A threshold, charged on foggy scenes that were not used to choose it."""
     threshold = round(float(answer), 3)
     if not 0 <= threshold <= 1:
-        return Verdict(False, "a score from 0 to 1", threshold)
+        return Verdict(False, "a score from 0 to 1", threshold, "A score lies between 0 and 1.")
     misses, alarms = _misses_and_alarms(threshold)
     cost, best = (
         5 * misses + alarms,
