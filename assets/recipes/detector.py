@@ -18,7 +18,8 @@ look while the features they look at are still noise. Four things bring that dow
    with equal projections of queries and keys, so that a query begins by looking at its place.
 3. BatchNorm learns its statistics. transformers freezes it (with mean 0 and variance 1), and the
    whole ResNet with it, as is right for a pretrained backbone; ours starts from nothing.
-4. "No object" weighs 0.3 in the loss, not 0.1: there are few queries, so few empty ones.
+4. "No object" weighs 0.3 in the loss, not 0.1: there are few queries, so few empty ones. In the end
+   it weighs 1: by then the only thing left to learn is that one query a thing is enough.
 """
 
 import json
@@ -61,28 +62,32 @@ from transformers.models.detr.modeling_detr import replace_batch_norm
 sys.path.insert(0, str(ROOT / "notebooks"))
 from helpers.measure import mean_average_precision
 
-STEPS = 4200
+# First everything is learnt; then, at a low rate and with "no object" at full weight, the queries
+# settle who speaks for which thing, so that none is named twice.
+STAGES = {
+    "learn": {"steps": 4200, "learning_rate": 1e-3, "no_object_weight": 0.3, "dense_share": 0.4},
+    "settle": {"steps": 800, "learning_rate": 4e-4, "no_object_weight": 1.0, "dense_share": 0.0},
+}
 BATCH = 32
 SIDE = 144  # pixels that the model sees
 STRIDE = 16  # pixels of a picture to one token of the encoder
 GRID = SIDE // STRIDE
-NO_OBJECT_WEIGHT = 0.3
 SIDES = ("xmin", "ymin", "xmax", "ymax")
-DENSE_SHARE = 0.4  # of the steps, with the dense loss alone
-SMOKE_STEPS = 12
+SMOKE_STEPS = 8
 TEST_SCENES, FRESH = 500, 1000  # the first thousand of the test split are for the notebooks
 
 
 class ToytownDetection(Dataset):
     """Scene `i` of a split, drawn when asked for, and DETR's labels: ids and cxcywh in [0, 1]."""
 
-    def __init__(self, split: str, length: int):
-        self.split, self.length = split, length
+    def __init__(self, split: str, length: int, first: int = 0):
+        self.split, self.length, self.first = split, length, first
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Picture, dict[str, torch.Tensor]]:
+        index += self.first
         # Some are drawn larger and then reduced, as people's pictures are.
         side = SIDE if index % 4 else 288
         # Every other one is crowded: more things to learn from in a picture that costs the same.
@@ -166,7 +171,7 @@ class DenseDetrForObjectDetection(DetrForObjectDetection):
             boxes[i, covered] = label["boxes"][nearest[covered]]
         logits = self.class_labels_classifier(tokens)
         weight = torch.ones(config.num_labels + 1, device=tokens.device)
-        weight[-1] = NO_OBJECT_WEIGHT
+        weight[-1] = config.eos_coefficient
         loss = cross_entropy(logits.flatten(0, 1), classes.flatten(), weight)
         positive = classes < config.num_labels
         if positive.any():
@@ -211,7 +216,6 @@ def configuration() -> DetrConfig:
         decoder_ffn_dim=320,
         num_queries=20,
         dropout=0.0,
-        eos_coefficient=NO_OBJECT_WEIGHT,
         auxiliary_loss=True,  # also changes the forward pass: it stays in the saved file
         id2label=dict(enumerate(LABELS)),
         label2id={name: i for i, name in enumerate(LABELS)},
@@ -221,9 +225,11 @@ def configuration() -> DetrConfig:
 class DetectorTrainer(TimedTrainer):
     """The Trainer, with the dense loss alone at first, and mAP as its measurement."""
 
+    dense_share = 0.0  # of the steps, at the beginning
+
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
         """The dense loss first, then all of it."""
-        dense_only = self.state.global_step < DENSE_SHARE * self.args.max_steps
+        dense_only = self.state.global_step < self.dense_share * self.args.max_steps
         outputs = model(**inputs, dense_only=dense_only)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
@@ -376,7 +382,7 @@ License 1.1) on drawn backgrounds; no person's photograph was used.
 
 def main() -> None:
     """Train, save, measure; with --measure only the last."""
-    args = options("detector", STEPS, __doc__)
+    args = options("detector", __doc__)
     if not args.measure:
         train(args)
     if not args.smoke:
@@ -385,24 +391,32 @@ def main() -> None:
 
 
 def train(args: Namespace) -> None:
-    """Train from the last state on and write the checkpoint, without its card."""
+    """Train from the last state on, stage by stage, and write the checkpoint, without its card."""
     set_seed(args.seed)
-    steps = min(args.steps, SMOKE_STEPS) if args.smoke else args.steps
     model = DenseDetrForObjectDetection(configuration()).to(memory_format=torch.channels_last)
-    print(f"{parameters(model):,} parameters, {steps} steps of {BATCH} scenes")
-    more = {"per_device_train_batch_size": BATCH, "bf16": True}
-    more |= {"eval_strategy": "no"} if args.smoke else {}
-    trainer = DetectorTrainer(
-        model=model,
-        args=trainer_arguments(args.build, steps, args.seed, **more),
-        train_dataset=ToytownDetection("train", steps * BATCH),
-        eval_dataset=ToytownDetection("validation", 100),
-        data_collator=collate,
-    )
-    trainer.train(resume_from_checkpoint=last_checkpoint(args.build))
+    history, done = [], {"step": 0, "seconds": 0}
+    for name, stage in STAGES.items():
+        steps = SMOKE_STEPS if args.smoke else stage["steps"]
+        print(f"{name}: {parameters(model):,} parameters, {steps} steps of {BATCH} scenes")
+        folder, rate = args.build / name, {"learning_rate": stage["learning_rate"]}
+        more = rate | {"per_device_train_batch_size": BATCH, "bf16": True}
+        more |= {"eval_strategy": "no"} if args.smoke else {}
+        model.config.eos_coefficient = stage["no_object_weight"]
+        trainer = DetectorTrainer(
+            model=model,
+            args=trainer_arguments(folder, steps, args.seed, **more),
+            train_dataset=ToytownDetection("train", steps * BATCH, first=done["step"] * BATCH),
+            eval_dataset=ToytownDetection("validation", 100),
+            data_collator=collate,
+        )
+        trainer.dense_share = stage["dense_share"]
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+        log = trainer.state.log_history
+        history += [row | {key: done[key] + row[key] for key in done} for row in log]
+        done = {key: history[-1][key] for key in done}
     save_checkpoint(frozen(model), processor(), args.output)
     kept = ("step", "seconds", "loss", "eval_map50", "eval_map")
-    history = [{k: row[k] for k in kept if k in row} for row in trainer.state.log_history]
+    history = [{k: row[k] for k in kept if k in row} for row in history]
     write_text(args.output / "training.json", json.dumps(history, indent=1) + "\n")
 
 

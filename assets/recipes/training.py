@@ -17,10 +17,9 @@ CHECKPOINTS = ROOT / "assets" / "checkpoints"
 MANIFEST = CHECKPOINTS / "manifest.json"
 
 
-def options(role: str, steps: int, description: str) -> argparse.Namespace:
+def options(role: str, description: str) -> argparse.Namespace:
     """The command line that all recipes share."""
     parser = argparse.ArgumentParser(description=description.strip().split("\n")[0])
-    parser.add_argument("--steps", type=int, default=steps, help="optimizer steps (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--build", type=Path, default=ROOT / "build" / role, help="working files")
     parser.add_argument("--output", type=Path, default=CHECKPOINTS / role, help="the checkpoint")
