@@ -23,7 +23,16 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
             (
                 '("I want a refund", "I do not want a refund", '
                 'lambda message: "do not" not in message)',
-                "Your rule pays on 'I never asked for a refund.'",
+                "Your rule pays on 'I never asked for a refund.': which words should stop it?",
+            ),
+            (
+                "def approve(message):\n"
+                '    near = model.similarity(model.encode("Please refund my ticket"), '
+                "model.encode(message))\n"
+                '    words = message.replace("n\'t", " not").lower().split()\n'
+                '    return near.item() > 0.5 and not {"not", "never", "no"} & set(words)\n\n\n'
+                'answer = ("Please refund my ticket", "Please do not refund my ticket", approve)',
+                "is your comparison sentence about refunds, or about tickets?",
             ),
             (
                 '("I want a refund", "I do not want a refund", '

@@ -93,11 +93,18 @@ def refund_bot(answer: object) -> Verdict:
         return Verdict(False, "True, False", (approve(first), approve(second)), hint)
     rows = media.examples("refunds")
     wrong = [row["message"] for row in rows if not row["pay"] and approve(row["message"])]
-    paid = sum(bool(approve(row["message"])) for row in rows if row["pay"])
-    hint = "A rule that hands everyone over is no bot: let the clear requests through."
-    hint = f"Your rule pays on {wrong[0]!r}: which words should stop it?" if wrong else hint
-    yours = f"{len(wrong)} wrong payments, {paid} of 4"
-    return Verdict(not wrong and paid >= 3, "0 wrong payments, 3 of 4 requests", yours, hint)
+    missed = [row["message"] for row in rows if row["pay"] and not approve(row["message"])]
+    yours = f"{len(wrong)} wrong payments, {4 - len(missed)} of 4"
+    right = not wrong and len(missed) <= 1
+    hint = None
+    if wrong:
+        asks = "which words should stop it?"
+        if not re.search("refund|money", wrong[0].lower()):  # a question about tickets
+            asks = "is your comparison sentence about refunds, or about tickets?"
+        hint = f"Your rule pays on {wrong[0]!r}: {asks}"
+    elif missed:
+        hint = f"No wrong payment; now let the clear requests through, such as {missed[0]!r}."
+    return Verdict(right, "0 wrong payments, at least 3 of 4 requests paid", yours, hint)
 
 
 @self_check("answer is a list of six sentences, the two nearest in meaning first.")
@@ -124,14 +131,13 @@ def nothing_found(answer: object) -> Verdict:
     given = [(row, answer(row["question"])) for row in rows]
     taken = [(row["question"], got) for row, got in given if row["notice"] is None and got]
     found = sum(got == row["notice"] for row, got in given if row["notice"])
-    hint = "Questions that have an answer are turned down or get another: lower your threshold."
+    hint = "Too many questions that have an answer get None or another: lower your threshold."
     if len(taken) > 2:
-        hint = "{0[0]!r} gets {0[1]!r}: answer None below a threshold, or raise it.".format(
-            taken[0]
-        )
-    yours = f"{found} found, {12 - len(taken)} turned down"
-    right = found >= 10 and len(taken) <= 2
-    return Verdict(right, "10 of 12 found, 10 of 12 turned down", yours, hint)
+        question, got = taken[0]
+        hint = f"{question!r} gets {got!r}: answer None below a threshold, or raise it."
+    yours = f"{found} found, {12 - len(taken)} None"
+    right = found >= 6 and len(taken) <= 2
+    return Verdict(right, "at least 6 of 12 found and 10 of 12 None", yours, hint)
 
 
 # --- 2.6. Object Detection -----------------------------------------------------------------------
