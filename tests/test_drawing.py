@@ -1,0 +1,238 @@
+"""The figures of notebooks/helpers/drawing.py show what they are given, where it belongs."""
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from helpers import drawing
+from matplotlib.colors import to_hex
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURE = Image.new("RGB", (400, 300), "white")
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def detection(label, xmin, ymin, xmax, ymax, score=0.9):
+    box = {"xmin": xmin, "ymin": ymin, "xmax": xmax, "ymax": ymax}
+    return {"score": score, "label": label, "box": box}
+
+
+def extent(text):
+    """Where a text stands as (left, upper, right, lower) in pixels of the picture."""
+    axes = text.axes
+    axes.figure.canvas.draw()
+    corners = axes.transData.inverted().transform(text.get_window_extent().get_points())
+    (left, right), (upper, lower) = np.sort(corners.T)
+    return left, upper, right, lower
+
+
+def drawn(axes):
+    """The inside of the axes as a reader sees it: grey values, first row on top."""
+    axes.figure.canvas.draw()
+    pixels = np.asarray(axes.figure.canvas.buffer_rgba())[..., :3].mean(axis=-1)
+    left, lower, right, upper = (round(edge) for edge in axes.get_window_extent().extents)
+    return pixels[len(pixels) - upper : len(pixels) - lower, left:right]
+
+
+# ------------------------------------------------------------------------------------ boxes
+
+FOUND = [detection("cat", 40, 100, 90, 280, 0.876), detection("bus", 150, 60, 390, 110, 0.5)]
+
+
+def test_each_box_frames_its_detection_on_the_picture():
+    axes = drawing.boxes(PICTURE, FOUND)
+    frames = [patch.get_bbox().extents.tolist() for patch in axes.patches]
+    assert frames == [[40, 100, 90, 280], [150, 60, 390, 110]]
+    assert axes.get_xlim() == (-0.5, 399.5)
+    assert axes.get_ylim() == (299.5, -0.5), "the first row of the picture belongs on top"
+    (shown,) = axes.images
+    assert np.array_equal(shown.get_array(), np.asarray(PICTURE))
+
+
+def test_a_frame_does_not_hide_what_it_frames():
+    inside = drawn(drawing.boxes(PICTURE, [detection("cat", 100, 75, 300, 225)]))
+    rows, columns = inside.shape
+    assert inside[rows // 2, columns // 2] == 255
+    assert inside[rows // 2, columns // 4 - 2 : columns // 4 + 3].min() < 200  # its left edge
+
+
+def test_each_label_tells_name_and_score_and_stands_above_its_box():
+    axes = drawing.boxes(PICTURE, FOUND)
+    assert [text.get_text().strip() for text in axes.texts] == ["cat 0.88", "bus 0.50"]
+    for text, found in zip(axes.texts, FOUND, strict=True):
+        left, upper, _, lower = extent(text)
+        assert left == pytest.approx(found["box"]["xmin"], abs=1)
+        assert lower == pytest.approx(found["box"]["ymin"], abs=1)
+        assert upper > 0, "the label is cut off"
+
+
+def test_at_the_pictures_upper_edge_the_label_stands_inside_the_box():
+    (text,) = drawing.boxes(PICTURE, [detection("sun", 10, 3, 200, 150)]).texts
+    left, upper, right, lower = extent(text)
+    assert left == pytest.approx(10, abs=1)
+    assert upper == pytest.approx(3, abs=1)
+    assert right < 200
+    assert lower < 150
+
+
+def test_the_truth_has_no_score_and_none_is_written():
+    truth = {key: value for key, value in FOUND[0].items() if key != "score"}
+    (text,) = drawing.boxes(PICTURE, [truth]).texts
+    assert text.get_text().strip() == "cat"
+
+
+def colours(*labels):
+    """The colour of each label's frame, in one call."""
+    axes = drawing.boxes(PICTURE, [detection(label, 10, 50, 60, 90) for label in labels])
+    frames = [to_hex(patch.get_edgecolor()) for patch in axes.patches]
+    assert frames == [to_hex(text.get_bbox_patch().get_facecolor()) for text in axes.texts]
+    return dict(zip(labels, frames, strict=True))
+
+
+def test_a_thing_keeps_its_colour_whatever_else_is_in_the_picture():
+    alone, together = colours("cat"), colours("apple", "bus", "cat", "dog")
+    assert alone["cat"] == together["cat"]
+    assert len(set(together.values())) > 1
+
+
+def test_a_thing_keeps_its_colour_when_python_starts_again():
+    code = """if True:
+        from helpers import drawing
+        from PIL import Image
+        found = {"label": "cat", "box": {"xmin": 1, "ymin": 1, "xmax": 2, "ymax": 2}}
+        print(drawing.boxes(Image.new("RGB", (9, 9)), [found]).patches[0].get_edgecolor())"""
+    said = {
+        subprocess.check_output(
+            [sys.executable, "-c", code],
+            cwd=ROOT / "notebooks",
+            env=os.environ | {"PYTHONHASHSEED": seed, "MPLBACKEND": "Agg"},
+        )
+        for seed in ("1", "2", "3")
+    }
+    assert len(said) == 1
+
+
+# -------------------------------------------------------------------------------- attention
+
+
+@pytest.mark.parametrize("row", [0, 1])
+@pytest.mark.parametrize("column", [0, 1])
+def test_one_weight_lights_its_own_quarter_of_the_picture(row, column):
+    weights = np.zeros((2, 2))
+    weights[row, column] = 0.01  # light is relative to the strongest weight
+    seen = drawn(drawing.attention(PICTURE, weights))
+    halves = [np.array_split(half, 2, axis=1) for half in np.array_split(seen, 2)]
+    light = np.array([[quarter.mean() for quarter in half] for half in halves])
+    lit, *dark = light[row, column], *np.delete(light.ravel(), 2 * row + column)
+    assert lit > 1.5 * max(dark)
+    assert seen.max() > 240, "where a model looks, the picture is as bright as it was"
+    assert seen.min() == pytest.approx(0.25 * 255, abs=3), "elsewhere it can still be made out"
+
+
+def test_a_grid_need_not_be_square():
+    weights = np.zeros((2, 5))
+    weights[1, 3] = 1
+    seen = drawn(drawing.attention(PICTURE, weights))
+    row, column = (at.mean() for at in np.nonzero(seen > 200))
+    assert row / seen.shape[0] == pytest.approx(0.75, abs=0.15)
+    assert column / seen.shape[1] == pytest.approx(0.7, abs=0.05)
+
+
+def test_light_does_not_change_the_colours_of_the_picture():
+    orange = Image.new("RGB", (40, 30), (200, 100, 0))
+    (shown,) = drawing.attention(orange, np.ones((2, 2))).images
+    assert np.abs(shown.get_array().astype(int) - (200, 100, 0)).max() <= 1
+
+
+def test_a_model_that_looks_nowhere_is_no_trouble():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        seen = drawn(drawing.attention(PICTURE, np.zeros((2, 2))))
+    assert seen == pytest.approx(0.25 * 255, abs=3)
+
+
+# ---------------------------------------------------------------------------------- heatmap
+
+MATRIX = np.array([[0.1, 0.25, 1.0], [-0.5, 0.004, 0.75]])
+
+
+def test_each_number_stands_in_its_own_cell_and_the_first_row_on_top():
+    axes = drawing.heatmap(MATRIX, ["dog", "cat"], ["one", "two", "three"])
+    written = {text.get_position(): text.get_text() for text in axes.texts}
+    assert written == {
+        (0, 0): "0.10",
+        (1, 0): "0.25",
+        (2, 0): "1.00",
+        (0, 1): "-0.50",
+        (1, 1): "0.00",
+        (2, 1): "0.75",
+    }
+    for text in axes.texts:
+        left, upper, right, lower = extent(text)
+        assert ((left + right) / 2, (upper + lower) / 2) == pytest.approx(
+            text.get_position(), abs=0.1
+        )
+    assert axes.yaxis_inverted()
+    assert not axes.xaxis_inverted()
+    assert np.array_equal(axes.images[0].get_array(), MATRIX)
+
+
+def test_rows_and_columns_bear_their_names():
+    axes = drawing.heatmap(MATRIX, ["dog", "cat"], ["one", "two", "three"], "Likeness")
+    for axis, names in ((axes.yaxis, ["dog", "cat"]), (axes.xaxis, ["one", "two", "three"])):
+        assert axis.get_ticklocs().tolist() == list(range(len(names)))
+        assert [label.get_text() for label in axis.get_ticklabels()] == names
+    assert axes.get_title() == "Likeness"
+
+
+def luminance(colour):
+    """Relative luminance: https://www.w3.org/TR/WCAG22/#dfn-relative-luminance."""
+    parts = np.asarray(matplotlib.colors.to_rgb(colour))
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def test_every_number_can_be_read_on_its_cell():
+    matrix = np.linspace(-3, 7, 20).reshape(4, 5)
+    axes = drawing.heatmap(matrix, "abcd", "vwxyz")
+    (cells,) = axes.images
+    for text in axes.texts:
+        column, row = text.get_position()
+        pair = luminance(text.get_color()), luminance(cells.to_rgba(matrix)[row, column, :3])
+        # 3:1 is WCAG's least for large text and graphics.
+        assert (max(pair) + 0.05) / (min(pair) + 0.05) >= 3
+
+
+# ----------------------------------------------------------------------------------- all of them
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda axes: drawing.boxes(PICTURE, FOUND, "A title", axes),
+        lambda axes: drawing.attention(PICTURE, np.eye(2), "A title", axes),
+        lambda axes: drawing.heatmap(MATRIX, "ab", "xyz", "A title", axes),
+    ],
+    ids=["boxes", "attention", "heatmap"],
+)
+def test_a_figure_is_drawn_where_it_is_asked_for(draw):
+    _, (left, right) = plt.subplots(1, 2)
+    assert draw(right) is right
+    assert right.get_title() == "A title"
+    assert not left.has_data()
+    assert len(plt.get_fignums()) == 1
