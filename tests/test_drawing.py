@@ -6,15 +6,15 @@ import sys
 import warnings
 from pathlib import Path
 
-import matplotlib
+import matplotlib as mpl
 
-matplotlib.use("Agg")
+mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from helpers import drawing
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -202,7 +202,7 @@ def test_rows_and_columns_bear_their_names():
 
 def luminance(colour):
     """Relative luminance: https://www.w3.org/TR/WCAG22/#dfn-relative-luminance."""
-    parts = np.asarray(matplotlib.colors.to_rgb(colour))
+    parts = np.asarray(to_rgb(colour))
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     return float(linear @ (0.2126, 0.7152, 0.0722))
 
