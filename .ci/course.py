@@ -202,6 +202,8 @@ def main() -> int:
         parser.error(f"no notebook in {NOTEBOOKS} begins with {' or '.join(wanted)!r}")
     if options.jobs < 1:
         parser.error(f"--jobs must be at least 1, not {options.jobs}")
+    if options.stress < 0 or options.stress == 1:
+        parser.error(f"--stress must be at least 2 rounds to compare, not {options.stress}")
     if options.store:
         if os.environ.get("COURSE_TIER", "micro") != "micro":
             parser.error("stored outputs are those of the micro tier: unset COURSE_TIER")

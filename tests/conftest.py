@@ -97,7 +97,7 @@ def executed(execution: Execution) -> dict[str, nbformat.NotebookNode]:
 
 def _execute_copy(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    ignore = shutil.ignore_patterns("__pycache__", ".*", "runs")
+    ignore = shutil.ignore_patterns("__pycache__", ".*")
     for part in ("notebooks", "assets"):
         shutil.copytree(ROOT / part, folder / part, ignore=ignore)
     for path in (folder / "notebooks").glob("*.ipynb"):

@@ -67,14 +67,17 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
         ],
     },
     "2.6. Object_Detection": {
-        "foggy_threshold": [
-            ("0.9", "lower the threshold"),
-            ("0.0", "raise the threshold"),
-            ("2", "A score lies between 0 and 1"),
-            ("'low'", "take the cheapest"),
+        "two_thresholds": [
+            ("(0.5, 0.5)", "A and B can be served cheaper"),
+            ("(0.9, 0.7)", "A can be served cheaper"),
+            ("(0.2, 0.1)", "B can be served cheaper"),
+            ("(0.2, 7)", "A score lies between 0 and 1"),
+            ("0.5", "take the cheapest"),
         ],
         "own_picture": [
             ('("coffee", [])', "Still open: you wrote down what is in it"),
+            ('("coffee", "cup")', "Still open: you wrote down what is in it, as a list"),
+            ('("astronaut", ["rocketship"])', "Still open: some of your words"),
             ('("street", ["tree"])', "Still open: it is no scene of Toytown"),
             ('"coffee"', "answer = (a path, an address or a name"),
             ('("nowhere.jpg", ["cup"])', "answer = (a path, an address or a name"),
@@ -100,7 +103,8 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
                 "    return [\n"
                 "        d for i, d in enumerate(ranked)\n"
                 "        if not any(\n"
-                "            ranked[j]['label'] == d['label'] and iou(corners[j], corners[i]) > 0.5\n"
+                "            ranked[j]['label'] == d['label']\n"
+                "            and iou(corners[j], corners[i]) > 0.5\n"
                 "            for j in range(i)\n"
                 "        )\n"
                 "    ]",

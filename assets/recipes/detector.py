@@ -3,7 +3,7 @@
     python assets/recipes/detector.py              # about half an hour on 2 CPU cores
     python assets/recipes/detector.py --smoke      # 30 seconds, to see the loss fall
 
-It resumes from its last state in build/detector, and writes assets/checkpoints/detector when the
+It resumes from its last state in training/detector, and writes assets/checkpoints/detector when the
 training has ended and been measured. The architecture is transformers' DetrForObjectDetection
 (Carion et al., 2020, https://arxiv.org/abs/2005.12872) with a ResNet of three stages.
 

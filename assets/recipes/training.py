@@ -15,13 +15,16 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINTS = ROOT / "assets" / "checkpoints"
 MANIFEST = CHECKPOINTS / "manifest.json"
+NOT_LOADED = ("README.md", "training.json")
 
 
 def options(role: str, description: str) -> argparse.Namespace:
     """The command line that all recipes share."""
     parser = argparse.ArgumentParser(description=description.strip().split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--build", type=Path, default=ROOT / "build" / role, help="working files")
+    parser.add_argument(
+        "--build", type=Path, default=ROOT / "training" / role, help="working files"
+    )
     parser.add_argument("--output", type=Path, default=CHECKPOINTS / role, help="the checkpoint")
     parser.add_argument("--smoke", action="store_true", help="a few steps: the loss must fall")
     parser.add_argument("--measure", action="store_true", help="only measure what --output holds")
@@ -119,9 +122,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_manifest() -> None:
-    """Write the sha256 of every checkpoint file: `checkpoint()` compares them at load."""
+    """Write the sha256 of every file that loading reads: `checkpoint()` compares them.
+
+    Not of the card and the training log, in which a typo may be corrected.
+    """
     CHECKPOINTS.mkdir(parents=True, exist_ok=True)
-    files = sorted(p for p in CHECKPOINTS.glob("*/*") if p.is_file() and p.name[0] != ".")
+    files = sorted(
+        p
+        for p in CHECKPOINTS.glob("*/*")
+        if p.is_file() and p.name[0] != "." and p.name not in NOT_LOADED
+    )
     hashes = {
         path.relative_to(CHECKPOINTS).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files

@@ -4,6 +4,7 @@ Each returns the matplotlib Axes, so that a cell can add to it. Colours are Okab
 https://jfly.uni-koeln.de/color), which colour-blind readers can tell apart.
 """
 
+import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -24,18 +25,21 @@ def boxes(
     Args:
         image: the picture that was searched.
         detections: as the object-detection pipeline returns them: {"label": str, "score": float,
-            "box": {"xmin", "ymin", "xmax", "ymax"}} in pixels. Without a score none is written.
+            "box": {"xmin", "ymin", "xmax", "ymax"}} in pixels. Without a score none is written;
+            below a score of 0.05 the box is thin and has no name.
         title: over the picture.
         axes: where to draw; a new figure if None.
     """
     axes = axes if axes is not None else _picture_axes()
     axes.imshow(image)
     _without_ticks(axes, title)
-    labels = sorted({found["label"] for found in detections})
     for found in detections:
-        colour = PALETTE[labels.index(found["label"]) % len(PALETTE)]
+        colour = colour_of(found["label"])
         x, y, right, below = (found["box"][side] for side in ("xmin", "ymin", "xmax", "ymax"))
-        axes.add_patch(_rectangle(x, y, right - x, below - y, colour))
+        faint = found.get("score", 1) < 0.05
+        axes.add_patch(_rectangle(x, y, right - x, below - y, colour, 0.8 if faint else 2.5))
+        if faint:
+            continue
         score = f" {found['score']:.2f}" if "score" in found else ""
         # Above the box, or inside it where the picture ends.
         above = y > 0.06 * image.height
@@ -45,6 +49,12 @@ def boxes(
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
     return axes
+
+
+def colour_of(label: str) -> str:
+    """A label's colour: the same in every picture."""
+    # 398 keeps apart what stands side by side in the course's stored pictures.
+    return PALETTE[zlib.adler32(label.encode()) // 398 % len(PALETTE)]
 
 
 def attention(
@@ -60,7 +70,9 @@ def attention(
     """
     axes = axes if axes is not None else _picture_axes()
     weights = np.asarray(weights, dtype=np.float32)
-    light = Image.fromarray(weights / weights.max()).resize(image.size, Image.Resampling.BICUBIC)
+    light = Image.fromarray(weights / max(weights.max(), 1e-12)).resize(
+        image.size, Image.Resampling.BICUBIC
+    )
     light = np.clip(np.asarray(light), 0, 1)[..., None]
     axes.imshow((np.asarray(image) * (0.25 + 0.75 * light)).astype(np.uint8))
     _without_ticks(axes, title)
@@ -73,6 +85,7 @@ def heatmap(
     columns: Sequence[str],
     title: str = "",
     axes: "Axes | None" = None,
+    form: str = ".2f",
 ) -> "Axes":
     """Draw a matrix as coloured cells with its numbers in them.
 
@@ -82,6 +95,7 @@ def heatmap(
         columns: the columns' names.
         title: over the matrix.
         axes: where to draw; a new figure if None, as large as the matrix needs.
+        form: how the numbers are written, as in an f-string.
     """
     import matplotlib.pyplot as plt
 
@@ -97,14 +111,16 @@ def heatmap(
     middle = (matrix.min() + matrix.max()) / 2
     for (row, column), value in np.ndenumerate(matrix):
         colour = "white" if value < middle else "black"
-        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=9)
+        axes.text(
+            column, row, f"{value:{form}}", ha="center", va="center", color=colour, fontsize=9
+        )
     return axes
 
 
-def _rectangle(x: float, y: float, width: float, height: float, colour: str):
+def _rectangle(x: float, y: float, width: float, height: float, colour: str, line: float):
     from matplotlib.patches import Rectangle
 
-    return Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=2.5)
+    return Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=line)
 
 
 def _picture_axes() -> "Axes":
@@ -114,12 +130,6 @@ def _picture_axes() -> "Axes":
 
 
 def _without_ticks(axes: "Axes", title: str) -> None:
-    import matplotlib.pyplot as plt
-    from matplotlib_inline.backend_inline import set_matplotlib_formats
-
-    # From here on this notebook stores its figures as JPEG: a picture in PNG is ten times as large.
-    if "inline" in plt.get_backend():
-        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 88})
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)

@@ -131,7 +131,7 @@ def examples(task: str) -> "Dataset":
     path = ASSETS / facts["micro"]
     if path.suffix == ".jsonl":
         return Dataset.from_list(_lines(path))
-    rows = [{"image": str(path / entry.pop("file_name"))} | entry for entry in _scenes()]
+    rows = [{"image": str(path / entry.pop("file_name"))} | entry for entry in scenes()]
     return Dataset.from_list(rows).cast_column("image", ImageFeature())
 
 
@@ -157,6 +157,8 @@ def _streamed(id: str, split: str, rows: int, boxes: str = "") -> "Dataset":
 
 def fog(picture: Image.Image, density: float = 0.2) -> Image.Image:
     """The same picture through fog: paler by `density` (0 to 1), and blurred. Same size, RGB."""
+    if not 0 <= density <= 1:
+        raise ValueError(f"density is {density}: give a share from 0 (clear) to 1 (all grey).")
     grey = Image.new("RGB", picture.size, (205, 208, 212))
     blur = ImageFilter.GaussianBlur(picture.width / 300)
     return Image.blend(picture.convert("RGB"), grey, density).filter(blur)
@@ -213,16 +215,17 @@ def _is_name(source: object) -> bool:
 
 def _named_image(name: str) -> Path:
     photographs = catalog()["images"]
-    scenes = {scene["place"]: SCENES / scene["file_name"] for scene in reversed(_scenes())}
-    choose_from("picture", name, photographs["by_name"].keys() | scenes.keys())
-    if name in scenes and current_tier().name == "micro":
-        return scenes[name]
+    places = {scene["place"]: SCENES / scene["file_name"] for scene in reversed(scenes())}
+    choose_from("picture", name, photographs["by_name"].keys() | places.keys())
+    if name in places and current_tier().name == "micro":
+        return places[name]
     file = photographs["by_name"].get(name, photographs["by_place"].get(name, "chelsea.png"))
     # The file itself: importing scikit-image to read it would take a second.
     return Path(find_spec("skimage").origin).parent / "data" / file
 
 
-def _scenes() -> list[dict]:
+def scenes() -> list[dict]:
+    """What is known of each shipped scene: file_name, place, caption and objects."""
     return _lines(table) if (table := SCENES / "metadata.jsonl").is_file() else []
 
 

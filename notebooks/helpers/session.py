@@ -83,9 +83,12 @@ def _seeds_and_style() -> None:
     import matplotlib.pyplot as plt
     import numpy as np
     import torch
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     random.seed(SEED)
     np.random.seed(SEED)  # noqa: NPY002 - libraries still draw from the global generator
     torch.manual_seed(SEED)
+    if "inline" in plt.get_backend():  # a figure that holds a picture is ten times as large in PNG
+        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 90})
     plt.style.use("tableau-colorblind10")
     plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})

@@ -16,9 +16,6 @@ import gradio as gr
 from helpers import checkpoint, media, setup
 from PIL import Image
 
-MAX_UPLOAD = "20mb"
-
-
 # From 2.2. Embeddings ------------------------------------------------------------------------
 
 
@@ -42,17 +39,20 @@ def search(captions: list[str], query: str, at_least: float = 0.3) -> int | None
 
 
 def count(detections: list[dict], sure: float = 0.8) -> str:
-    """Say what was detected: 'two dogs and a bus', and below the score sure, with a doubt."""
+    """Say what was detected: 'two dogs and a bus'; what scores below sure, with a doubt."""
     from collections import Counter
 
     import inflect
 
     english, phrases = inflect.engine(), []
-    seen = Counter((d["score"] < sure, d["label"]) for d in detections)
-    for (doubt, label), n in sorted(seen.items()):
+    certain = Counter(d["label"] for d in detections if d["score"] >= sure)
+    for label, n in sorted(Counter(d["label"] for d in detections).items()):
         several = f"{english.number_to_words(n)} {english.plural(label)}"
         words = several if n > 1 else english.a(label)
-        phrases.append(f"perhaps {words}" if doubt else words)
+        if certain[label] < n:
+            least = english.number_to_words(certain[label])
+            words = f"{least}, perhaps {words}" if certain[label] else f"perhaps {words}"
+        phrases.append(words)
     return english.join(phrases, final_sep="") or "nothing I know"
 
 
@@ -101,7 +101,7 @@ def main() -> None:
 
     device = setup("detector", "embedder")
     detect = pipeline("object-detection", model=checkpoint("detector"), device=device)
-    build(detect).launch(server_name="127.0.0.1", max_file_size=MAX_UPLOAD)
+    build(detect).launch(server_name="127.0.0.1", max_file_size=media.MAX_BYTES)
 
 
 if __name__ == "__main__":
