@@ -1,15 +1,31 @@
 """Read and compare the outputs of executed notebooks; used by course.py and by the tests."""
 
 import html
+import io
 import re
-import struct
 from base64 import b64decode
+from typing import NamedTuple
 
 from nbformat import NotebookNode
+from PIL import Image
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?", re.IGNORECASE)
 QUANTITY = re.compile(r"[-+]?\d[\d.,]*(?:\s*(?:[kMGT]?i?B|ms|µs|s|min)\b)?")  # 1.2 GB, 900 ms
+
+THUMBNAIL = 16, 16  # squares of a picture whose mean grey is compared
+# How far apart they may be on average, of 255. A rerun draws the same to the pixel; one of four
+# boxes missing on a scene makes 0.7, a curve that has moved 1, boxes with x for y 4.
+GREY = 0.5
+
+
+class Picture(NamedTuple):
+    """A picture in an output; `thumbnail` holds the mean grey of its squares, row by row."""
+
+    kind: str
+    width: int
+    height: int
+    thumbnail: bytes
 
 
 def tags(cell: NotebookNode) -> list[str]:
@@ -54,14 +70,16 @@ def text(cell: NotebookNode) -> str:
     return " ".join(" ".join(words).split())
 
 
-def images(cell: NotebookNode) -> list[tuple[str, int, int]]:
-    """The pictures of a cell as (media type, width, height), or (…, characters, 1) if no PNG."""
+def images(cell: NotebookNode) -> list[Picture]:
+    """The pictures of a cell; one that PIL cannot read (SVG) is told by its characters alone."""
     found = []
     for kind, content in outputs(cell):
-        if kind == "image/png":
-            found.append((kind, *struct.unpack(">II", b64decode(content[:64])[16:24])))
+        if kind in ("image/png", "image/jpeg"):
+            with Image.open(io.BytesIO(b64decode(content))) as picture:
+                grey = picture.convert("L").resize(THUMBNAIL, Image.Resampling.BOX)
+                found.append(Picture(kind, *picture.size, grey.tobytes()))
         elif kind.startswith("image/"):
-            found.append((kind, len(content), 1))
+            found.append(Picture(kind, len(content), 1, b""))
     return found
 
 
@@ -81,7 +99,8 @@ def differences(before: NotebookNode, after: NotebookNode) -> list[str]:
 
     Words must be equal but for white space; decimals agree as `close` says, integers exactly;
     in a cell tagged `volatile` or `setup` every quantity is blotted out first, so that only the
-    form is compared; pictures by kind and by size, within 10 %.
+    form is compared; pictures by kind, by size within 10 %, and, where not only the form is
+    compared, by the grey of their squares.
     """
     found = []
     cells = code_cells(before), code_cells(after)
@@ -100,14 +119,22 @@ def differences(before: NotebookNode, after: NotebookNode) -> list[str]:
             for a, b in zip(*(NUMBER.findall(t) for t in words), strict=True):
                 if not close(a, b):
                     found.append(f"code cell {number}: {a} became {b}")
-        sizes = images(old), images(new)
-        if not _alike(*sizes):
-            found.append(f"code cell {number}: pictures {sizes[0]} became {sizes[1]}")
+        found += [f"code cell {number}: {what}" for what in _changed(old, new, form_only)]
     return found
 
 
-def _alike(old: list[tuple[str, int, int]], new: list[tuple[str, int, int]]) -> bool:
-    if [picture[0] for picture in old] != [picture[0] for picture in new]:
-        return False
-    pairs = [(m, n) for a, b in zip(old, new, strict=True) for m, n in zip(a[1:], b[1:])]  # noqa: B905
-    return all(0.9 <= m / n <= 1.1 for m, n in pairs)
+def _changed(old: NotebookNode, new: NotebookNode, form_only: bool) -> list[str]:
+    """What differs between the pictures of two cells."""
+    pairs = images(old), images(new)
+    shapes = [[picture[:3] for picture in pictures] for pictures in pairs]
+    kinds = [[kind for kind, _, _ in pictures] for pictures in shapes]
+    sizes = [[n for _, *size in pictures for n in size] for pictures in shapes]
+    if kinds[0] != kinds[1] or not all(0.9 <= m / n <= 1.1 for m, n in zip(*sizes, strict=True)):
+        return [f"pictures {shapes[0]} became {shapes[1]}"]
+    found = []
+    for position, (a, b) in enumerate(zip(*pairs, strict=True), start=1):
+        grey = [abs(m - n) for m, n in zip(a.thumbnail, b.thumbnail, strict=True)]
+        apart = sum(grey) / max(1, len(grey))
+        if apart > GREY and not form_only:
+            found.append(f"picture {position} looks different (grey {apart:.1f} of 255)")
+    return found

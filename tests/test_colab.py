@@ -4,6 +4,7 @@ Each test runs the setup cell in a fresh Python and an empty folder, against a g
 this disk; pip installs for real, from wheels made here into a folder that is thrown away.
 """
 
+import ast
 import os
 import shutil
 import subprocess
@@ -13,14 +14,18 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
+import nbformat
 import pytest
 from helpers import packages
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 CELL = (ROOT / "notebooks/helpers/setup_cell.txt").read_text("utf-8")
 FETCH = CELL.partition("device = setup")[0]  # all but the call that takes seconds
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+THERE = {"torch", "numpy", "ipython"}  # on Colab whatever happens; the first two are never replaced
 RANGES = tomllib.loads((ROOT / "notebooks/colab.toml").read_text("utf-8"))["packages"]
 
 
@@ -127,6 +132,37 @@ def test_the_table_leaves_torch_and_numpy_alone_and_allows_what_we_test_with():
     pinned = {pin.name: str(pin.specifier).removeprefix("==") for pin in pins}
     assert RANGES.keys() <= pinned.keys()
     assert [name for name in RANGES if not SpecifierSet(RANGES[name]).contains(pinned[name])] == []
+
+
+def imported(notebook: nbformat.NotebookNode) -> set[str]:
+    """The top-level modules that a notebook's code cells import, within functions too."""
+    found = set()
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        plain = [
+            line for line in cell.source.splitlines() if not line.lstrip().startswith(("%", "!"))
+        ]
+        for node in ast.walk(ast.parse("\n".join(plain))):
+            if isinstance(node, ast.Import):
+                found |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_table_has_all_that_a_notebook_imports(path):
+    names = imported(nbformat.read(path, as_version=4))
+    assert {"os", "helpers"} < names
+    listed = {canonicalize_name(name) for name in RANGES} | THERE
+    distributions = metadata.packages_distributions()
+    unlisted = {
+        name
+        for name in names - sys.stdlib_module_names - {"helpers"}
+        if not listed & {canonicalize_name(maker) for maker in distributions.get(name, [])}
+    }
+    assert unlisted == set(), "Colab may lack it: list it in notebooks/colab.toml"
 
 
 def test_what_is_missing_or_out_of_range_is_found_by_its_real_metadata():

@@ -5,8 +5,8 @@ from base64 import b64encode
 
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
-from outputs import WIDGET, differences
-from PIL import Image
+from outputs import WIDGET, differences, images
+from PIL import Image, ImageDraw
 
 
 def run(*outputs, tags=()):
@@ -23,9 +23,15 @@ def shown(data, kind="text/plain"):
     return new_output("display_data", data={kind: data})
 
 
-def picture(width, height):
-    Image.new("RGB", (width, height)).save(buffer := io.BytesIO(), "png")
-    return shown(b64encode(buffer.getvalue()).decode(), "image/png")
+def picture(width, height, kind="jpeg", draw=lambda pen: None, **options):
+    pen = ImageDraw.Draw(drawn := Image.new("RGB", (width, height), "white"))
+    draw(pen)
+    drawn.save(buffer := io.BytesIO(), kind, **options)
+    return shown(b64encode(buffer.getvalue()).decode(), f"image/{kind}")
+
+
+def box(*corners):
+    return lambda pen: pen.rectangle(corners, outline="#0072B2", width=4)
 
 
 SAME = {
@@ -84,11 +90,67 @@ def test_html_is_compared_by_its_words_and_its_media():
     assert differences(run(shown(first, "text/html")), run(shown(other, "text/html"))) != []
 
 
-def test_pictures_are_compared_by_number_kind_and_size():
-    assert differences(run(picture(600, 400)), run(picture(620, 401))) == []
-    assert differences(run(picture(600, 400)), run(picture(700, 400))) != []
-    assert differences(run(picture(600, 400)), run(picture(600, 400), picture(600, 400))) != []
-    assert differences(run(picture(600, 400)), run()) != []
+each_kind = pytest.mark.parametrize("kind", ["png", "jpeg"])
+
+
+@each_kind
+def test_a_picture_is_known_by_its_kind_its_size_and_the_grey_of_its_squares(kind):
+    left_half = picture(600, 400, kind, lambda pen: pen.rectangle((0, 0, 299, 399), "black"))
+    (found,) = images(run(left_half).cells[0])
+    assert found[:3] == (f"image/{kind}", 600, 400)
+    assert len(found.thumbnail) == 16 * 16
+    assert list(found.thumbnail[:16]) == pytest.approx([0] * 8 + [255] * 8, abs=2)
+
+
+@each_kind
+def test_pictures_are_compared_by_number_and_by_size_within_ten_per_cent(kind):
+    one = picture(600, 400, kind)
+    assert differences(run(one), run(picture(620, 401, kind))) == []
+    for other in ([picture(700, 400, kind)], [picture(600, 300, kind)], [one, one], []):
+        (what,) = differences(run(one), run(*other))
+        assert what.startswith("code cell 1: pictures ")
+
+
+def test_pictures_are_compared_by_kind():
+    assert differences(run(picture(600, 400, "png")), run(picture(600, 400, "jpeg"))) != []
+
+
+LOOKS_DIFFERENT = {
+    "a box less": lambda pen: None,
+    "a box elsewhere": box(300, 100, 500, 200),
+    "a box of another shape": box(50, 100, 150, 300),
+    "x for y": box(100, 50, 200, 250),
+    "upside down": box(50, 200, 250, 300),
+    "dark": lambda pen: pen.rectangle((0, 0, 600, 400), "#333333"),
+}
+
+
+@each_kind
+@pytest.mark.parametrize("other", LOOKS_DIFFERENT.values(), ids=LOOKS_DIFFERENT)
+def test_a_picture_of_the_same_size_that_looks_different_is_a_difference(kind, other):
+    pair = [picture(600, 400, kind, draw) for draw in (box(50, 100, 250, 200), other)]
+    (what,) = differences(run(pair[0]), run(pair[1]))
+    assert what.startswith("code cell 1: picture 1 looks different")
+    (what,) = differences(run(pair[0], pair[0]), run(pair[0], pair[1]))
+    assert what.startswith("code cell 1: picture 2 looks different")
+
+
+def test_a_pixel_and_a_little_compression_are_no_difference():
+    first = picture(600, 400, draw=box(50, 100, 250, 200), quality=88)
+    assert differences(run(first), run(picture(600, 400, draw=box(51, 100, 250, 201)))) == []
+
+
+def test_a_volatile_picture_may_look_different_but_keeps_its_kind_and_size():
+    first = run(picture(600, 400, draw=box(50, 100, 250, 200)), tags=["volatile"])
+    assert differences(first, run(picture(600, 400), tags=["volatile"])) == []
+    for other in (picture(700, 400), picture(600, 400, "png")):
+        assert differences(first, run(other, tags=["volatile"])) != []
+
+
+def test_a_vector_picture_is_compared_by_its_length():
+    first, longer = ("<svg>" + "<g/>" * times + "</svg>" for times in (20, 40))
+    assert differences(run(shown(first, "image/svg+xml")), run(shown(first, "image/svg+xml"))) == []
+    assert differences(run(shown(first, "image/svg+xml")), run(shown(longer, "image/svg+xml")))
 
 
 def test_a_cell_more_is_a_difference():
