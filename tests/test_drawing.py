@@ -96,6 +96,15 @@ def test_the_truth_has_no_score_and_none_is_written():
     assert text.get_text().strip() == "cat"
 
 
+def test_a_faint_proposal_is_a_thin_box_without_a_name():
+    faint, sure = (detection("cat", 40, 100, 90, 280, score) for score in (0.049, 0.05))
+    axes = drawing.boxes(PICTURE, [faint, sure])
+    thin, thick = axes.patches
+    assert thin.get_bbox().extents.tolist() == [40, 100, 90, 280]
+    assert thin.get_linewidth() < thick.get_linewidth() / 2
+    assert [text.get_text().strip() for text in axes.texts] == ["cat 0.05"]
+
+
 def colours(*labels):
     """The colour of each label's frame, in one call."""
     axes = drawing.boxes(PICTURE, [detection(label, 10, 50, 60, 90) for label in labels])
@@ -198,6 +207,12 @@ def test_rows_and_columns_bear_their_names():
         assert axis.get_ticklocs().tolist() == list(range(len(names)))
         assert [label.get_text() for label in axis.get_ticklabels()] == names
     assert axes.get_title() == "Likeness"
+
+
+def test_the_numbers_are_written_in_the_form_asked_for():
+    axes = drawing.heatmap(MATRIX, "ab", "xyz", form=".0%")
+    written = [text.get_text() for text in axes.texts]
+    assert written == ["10%", "25%", "100%", "-50%", "0%", "75%"]
 
 
 def luminance(colour):
