@@ -1,6 +1,6 @@
 """Train the course's detector: DETR, from scratch, on Toytown.
 
-    python assets/recipes/detector.py              # about half an hour on 2 CPU cores
+    python assets/recipes/detector.py              # an hour on 2 CPU cores
     python assets/recipes/detector.py --smoke      # 30 seconds, to see the loss fall
 
 It resumes from its last state in training/detector, and writes assets/checkpoints/detector when the

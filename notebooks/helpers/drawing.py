@@ -33,7 +33,7 @@ def boxes(
     axes = axes if axes is not None else _picture_axes()
     axes.imshow(image)
     _without_ticks(axes, title)
-    for found in detections:
+    for found in sorted(detections, key=lambda found: found.get("score", 1)):  # the best on top
         colour = colour_of(found["label"])
         x, y, right, below = (found["box"][side] for side in ("xmin", "ymin", "xmax", "ymax"))
         faint = found.get("score", 1) < 0.05
