@@ -129,17 +129,14 @@ def test_judge_counts_hits_false_alarms_and_misses(judge, proposals, truth, expe
     assert judge(proposals, truth, 0.5) == expected
 
 
-def test_judge_gives_each_of_two_dogs_a_hit_of_its_own_and_the_surest_chooses_first(judge):
+def test_judge_lets_the_surest_choose_first_and_gives_each_of_two_dogs_one_hit(judge):
     two = {"category": ["dog", "dog"], "bbox": [[0, 0, 100, 100], [40, 0, 100, 100]]}
-    # The unsure one, listed first, fits the right dog alone; the sure ones fit exactly.
-    proposals = [
-        proposal("dog", 60, 0, 160, 100, 0.6),
-        proposal("dog", 0, 0, 100, 100, 0.9),
-        proposal("dog", 40, 0, 140, 100, 0.8),
-    ]
-    assert judge(proposals, two, 0.5) == (2, 1, 0)
-    assert judge(proposals[:2], two, 0.5) == (2, 0, 0)
-    assert judge(proposals, two, 0.7) == (2, 0, 0)
+    unsure = proposal("dog", 20, 0, 120, 100, 0.6)  # would do for either dog
+    sure = proposal("dog", 0, 0, 100, 100, 0.9)  # fits the first alone
+    assert judge([unsure, sure], two, 0.5) == (2, 0, 0)
+    assert judge([sure, unsure], two, 0.5) == (2, 0, 0)
+    assert judge([unsure, sure, sure], two, 0.5) == (2, 1, 0)
+    assert judge([unsure, sure], two, 0.7) == (1, 0, 1)
 
 
 def test_judge_leaves_the_truth_and_the_proposals_as_they_were(judge):

@@ -56,7 +56,7 @@ FOUND = [detection("cat", 40, 100, 90, 280, 0.876), detection("bus", 150, 60, 39
 
 def test_each_box_frames_its_detection_on_the_picture():
     axes = drawing.boxes(PICTURE, FOUND)
-    frames = [patch.get_bbox().extents.tolist() for patch in axes.patches]
+    frames = sorted(patch.get_bbox().extents.tolist() for patch in axes.patches)
     assert frames == [[40, 100, 90, 280], [150, 60, 390, 110]]
     assert axes.get_xlim() == (-0.5, 399.5)
     assert axes.get_ylim() == (299.5, -0.5), "the first row of the picture belongs on top"
@@ -72,9 +72,9 @@ def test_a_frame_does_not_hide_what_it_frames():
 
 
 def test_each_label_tells_name_and_score_and_stands_above_its_box():
-    axes = drawing.boxes(PICTURE, FOUND)
-    assert [text.get_text().strip() for text in axes.texts] == ["cat 0.88", "bus 0.50"]
-    for text, found in zip(axes.texts, FOUND, strict=True):
+    texts = {text.get_text().strip(): text for text in drawing.boxes(PICTURE, FOUND).texts}
+    assert texts.keys() == {"cat 0.88", "bus 0.50"}
+    for text, found in zip((texts["cat 0.88"], texts["bus 0.50"]), FOUND, strict=True):
         left, upper, _, lower = extent(text)
         assert left == pytest.approx(found["box"]["xmin"], abs=1)
         assert lower == pytest.approx(found["box"]["ymin"], abs=1)
@@ -96,10 +96,16 @@ def test_the_truth_has_no_score_and_none_is_written():
     assert text.get_text().strip() == "cat"
 
 
+def test_the_surest_box_lies_on_top():
+    scores = [0.7, 0.9, 0.5]
+    axes = drawing.boxes(PICTURE, [detection("cat", 40, 100, 90, 280, s) for s in scores])
+    assert [text.get_text().split()[-1] for text in axes.texts] == ["0.50", "0.70", "0.90"]
+
+
 def test_a_faint_proposal_is_a_thin_box_without_a_name():
     faint, sure = (detection("cat", 40, 100, 90, 280, score) for score in (0.049, 0.05))
     axes = drawing.boxes(PICTURE, [faint, sure])
-    thin, thick = axes.patches
+    thin, thick = sorted(axes.patches, key=lambda patch: patch.get_linewidth())
     assert thin.get_bbox().extents.tolist() == [40, 100, 90, 280]
     assert thin.get_linewidth() < thick.get_linewidth() / 2
     assert [text.get_text().strip() for text in axes.texts] == ["cat 0.05"]
@@ -110,7 +116,7 @@ def colours(*labels):
     axes = drawing.boxes(PICTURE, [detection(label, 10, 50, 60, 90) for label in labels])
     frames = [to_hex(patch.get_edgecolor()) for patch in axes.patches]
     assert frames == [to_hex(text.get_bbox_patch().get_facecolor()) for text in axes.texts]
-    return dict(zip(labels, frames, strict=True))
+    return dict(zip([text.get_text().split()[0] for text in axes.texts], frames, strict=True))
 
 
 def test_a_thing_keeps_its_colour_whatever_else_is_in_the_picture():
