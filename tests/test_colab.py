@@ -95,12 +95,21 @@ def test_alone_on_colab_the_course_is_fetched_once_and_shallow(repository, tmp_p
 
 
 def test_a_half_made_clone_is_made_again(repository, tmp_path):
-    for half_made in ("course.part/.git", "Introduction-to-LLMs/notebooks"):
-        (tmp_path / half_made).mkdir(parents=True)
+    (tmp_path / "course.part/.git").mkdir(parents=True)
     run = run_cell(tmp_path, FETCH, **colab(repository))
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "Introduction-to-LLMs/notebooks/colab.toml").is_file()
     assert not (tmp_path / "course.part").exists()
+
+
+def test_a_folder_of_the_learners_that_has_the_name_is_left_alone(repository, tmp_path):
+    theirs = tmp_path / "Introduction-to-LLMs/mine.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("my work")
+    run = run_cell(tmp_path, FETCH, **colab(repository))
+    assert run.returncode != 0
+    assert "Introduction-to-LLMs" in run.stderr.splitlines()[-1]
+    assert theirs.read_text() == "my work"
 
 
 @pytest.mark.parametrize("start", [".", "notebooks"], ids=["its root", "its notebooks"])

@@ -682,7 +682,7 @@ def test_small_streams_the_first_rows_of_a_public_set_in_the_form_that_ours_have
         "objects": {"bbox": [[1, 2, 4, 6]], "category": [1]},
     }
     file = io.BytesIO()
-    datasets.Dataset.from_list([row] * 70, features=features).to_parquet(file)
+    datasets.Dataset.from_list([row] * 90, features=features).to_parquet(file)
     hub.files["datasets/detection-datasets/coco"] = {
         "data/val-00000-of-00001.parquet": file.getvalue()
     }
@@ -693,7 +693,7 @@ def test_small_streams_the_first_rows_of_a_public_set_in_the_form_that_ours_have
     """
     run = python(ask, course, COURSE_TIER="small", HF_ENDPOINT=hub.address)
     assert run.stdout.splitlines()[-1] == (
-        "64 (5, 5) {'bbox': [[1.0, 2.0, 3.0, 4.0]], 'category': ['bus']}"
+        "80 (5, 5) {'bbox': [[1.0, 2.0, 3.0, 4.0]], 'category': ['bus']}"
     ), run.stderr
     hub.files.clear()
     error = error_of(python(ask, course, COURSE_TIER="small", HF_ENDPOINT=hub.address))
@@ -775,3 +775,23 @@ def test_mean_average_precision_is_one_for_the_truth_and_less_for_less():
     assert loose["per_class"]["bus"] == pytest.approx(0.4)  # right at IoU 0.50, 0.55, 0.60, 0.65
     assert mean_average_precision([[dog, bus, alarm]] * 2, truths)["map50"] < 0.8
     assert mean_average_precision([[], []], truths)["map50"] == 0
+
+
+def test_examples_fall_back_to_micro_where_no_tier_was_named_and_the_hub_is_away():
+    code = (
+        "from helpers import checkpoints, media\n"
+        "checkpoints._current = checkpoints.Tier('small', 'cached')\n"
+        "print(len(media.examples('similarity')))"
+    )
+    environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "notebooks",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said, rows = run.stdout.strip().rsplit("\n", 1)
+    assert said.startswith("http://127.0.0.1:9 does not answer")
+    assert int(rows) == len((ROOT / "assets/text/similarity.jsonl").read_text().splitlines())

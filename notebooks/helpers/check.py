@@ -190,8 +190,9 @@ def _misses_and_alarms(threshold: float) -> tuple[int, int]:
 )
 def two_thresholds(answer: object) -> Verdict:
     """Two thresholds for two price lists, charged on foggy scenes not used to choose them."""
+    for_a, for_b = answer
     paid, limits = [], []
-    for threshold, miss, alarm in zip(answer, (5, 1), (1, 5), strict=True):
+    for threshold, miss, alarm in ((for_a, 5, 1), (for_b, 1, 5)):
         threshold = round(float(threshold), 3)
         if not 0 <= threshold <= 1:
             return Verdict(False, "two scores", answer, "A score lies between 0 and 1.")
@@ -217,7 +218,8 @@ def own_picture(answer: object) -> Verdict:
     source, there = answer
     found = {detection["label"] for detection in _detector()(media.image(source))}
     known = set(_detector().model.config.id2label.values())
-    words = set(there) if isinstance(there, list | tuple | set) else set()
+    several = isinstance(there, list | tuple | set)
+    words = {word.strip().lower() for word in there} if several else set()
     scenes = [name for row in media.scenes() for name in (row["place"], row["file_name"])]
     done = {
         "you wrote down what is in it, as a list of words": bool(words),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from helpers.checkpoints import ASSETS, catalog, choose_from, current_tier
+from helpers.checkpoints import ASSETS, catalog, choose_from, current_tier, endpoint, hub_answers
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -127,7 +127,12 @@ def examples(task: str) -> "Dataset":
     tasks = texts | catalog()["examples"]
     facts = tasks[choose_from("examples", task, tasks)]
     if "hub" in facts and current_tier().name != "micro":
-        return _streamed(**facts["hub"])
+        try:
+            return _streamed(**facts["hub"])
+        except ConnectionError as error:
+            if current_tier().named:
+                raise
+            print(f"{error}\nThe examples of the micro tier take its place.")
     path = ASSETS / facts["micro"]
     if path.suffix == ".jsonl":
         return Dataset.from_list(_lines(path))
@@ -139,6 +144,8 @@ def _streamed(id: str, split: str, rows: int, boxes: str = "") -> "Dataset":
     """The first rows of a public data set, boxes and labels in the form that ours have."""
     from datasets import Dataset, load_dataset
 
+    if not hub_answers():  # datasets would try five times, for half a minute
+        raise ConnectionError(f"{endpoint()} does not answer: check the network, or use micro.")
     try:
         stream = load_dataset(id, split=split, streaming=True)
         found = list(stream.take(rows))

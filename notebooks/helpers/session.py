@@ -11,6 +11,7 @@ from helpers.checkpoints import Tier
 
 SEED = 2026
 VARIABLES = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "PYTORCH_ENABLE_MPS_FALLBACK": "1",  # what Apple's GPU lacks runs on the CPU
     "TOKENIZERS_PARALLELISM": "false",  # else a warning whenever a notebook starts a process

@@ -9,12 +9,15 @@ texts together. So far 2.6 counts what the detector sees, and 2.2 finds a pictur
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "notebooks"))
 
-import gradio as gr
 from helpers import checkpoint, media, setup
 from PIL import Image
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 # From 2.2. Embeddings ------------------------------------------------------------------------
 
@@ -44,23 +47,22 @@ def count(detections: list[dict], sure: float = 0.8) -> str:
 
     import inflect
 
-    english, phrases = inflect.engine(), []
+    english, phrases = inflect.engine(), {False: [], True: []}
     certain = Counter(d["label"] for d in detections if d["score"] >= sure)
     for label, n in sorted(Counter(d["label"] for d in detections).items()):
         several = f"{english.number_to_words(n)} {english.plural(label)}"
-        words = several if n > 1 else english.a(label)
-        if certain[label] < n:
-            least = english.number_to_words(certain[label])
-            words = f"{least}, perhaps {words}" if certain[label] else f"perhaps {words}"
-        phrases.append(words)
-    return english.join(phrases, final_sep="") or "nothing I know"
+        words, doubt = several if n > 1 else english.a(label), certain[label] < n
+        some = f"{english.number_to_words(certain[label])}, " if certain[label] else ""
+        phrases[doubt].append(f"{some}perhaps {words}" if doubt else words)
+    return english.join(phrases[False] + phrases[True], final_sep="") or "nothing I know"
 
 
 # The app -------------------------------------------------------------------------------------
 
 
-def build(detect: Callable[[Image.Image], list[dict]]) -> gr.Blocks:
+def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
     """The page: a picture and what the Narrator says of it; a question and the picture it finds."""
+    import gradio as gr  # it reads HF_* variables, which setup() sets first
 
     def narrate(picture: Image.Image | None) -> tuple[tuple | None, str]:
         if picture is None:
