@@ -428,7 +428,8 @@ def train(args: Namespace) -> None:
         trainer.train(resume_from_checkpoint=last_checkpoint(folder))
         log = trainer.state.log_history
         history += [row | {key: done[key] + row[key] for key in done} for row in log]
-        done = {key: history[-1][key] for key in done}
+        last = [row for row in history if "loss" in row][-1]  # not what resuming may add after it
+        done = {key: last[key] for key in done}
     save_checkpoint(frozen(model), processor(), args.output)
     kept = ("step", "seconds", "loss", "eval_map50", "eval_map")
     history = [{k: row[k] for k in kept if k in row} for row in history]
