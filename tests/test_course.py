@@ -13,7 +13,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 BAR = "from tqdm.auto import tqdm\nfor step in tqdm(range(2)):\n    pass"
-GOOD = ["print('tier      micro (by default)')", "block = b'x' * 200_000_000\nlen(block)", BAR]
+# The block is held for a second: memory is measured by looking now and then.
+HELD = "import time\n\nblock = b'x' * 200_000_000\ntime.sleep(1)\nlen(block)"
+GOOD = ["print('tier      micro (by default)')", HELD, BAR]
 NOTEBOOKS = {
     "1. Good": GOOD,
     "2. Fails": ["1 + 1", "{}['missing key']", "2 + 2"],
