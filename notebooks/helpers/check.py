@@ -144,10 +144,8 @@ def nothing_found(answer: object) -> Verdict:
 
 
 @functools.cache
-def _detector() -> "Callable":
+def _detector() -> Callable:
     from transformers import pipeline
-
-    from helpers import checkpoint
 
     return pipeline("object-detection", model=checkpoint("detector"))
 
@@ -155,8 +153,6 @@ def _detector() -> "Callable":
 @functools.cache
 def _foggy_scenes() -> list[tuple[list[dict], dict]]:
     """All proposals and the truth for the labelled scenes from the fortieth on, in fog."""
-    from helpers import media
-
     rows = media.examples("detection")
     rows = rows.select(range(40, len(rows)))  # the notebook chooses on the first forty
     return [(_detector()(media.fog(row["image"]), threshold=0.0), row["objects"]) for row in rows]
@@ -213,8 +209,6 @@ def two_thresholds(answer: object) -> Verdict:
 @self_check("answer = (a path, an address or a name such as 'coffee', [what you see in it]).")
 def own_picture(answer: object) -> Verdict:
     """A picture of the reader's and what is in it, beside what the detector says."""
-    from helpers import media
-
     source, there = answer
     found = {detection["label"] for detection in _detector()(media.image(source))}
     known = set(_detector().model.config.id2label.values())
