@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -137,6 +138,38 @@ def write_manifest() -> None:
         for path in files
     }
     write_text(MANIFEST, json.dumps(hashes, indent=1, sort_keys=True) + "\n")
+
+
+def write_history(folder: Path, history: list[dict]) -> None:
+    """Write the curve of a training, training.json: step, seconds, loss and what was measured."""
+    kept = [
+        {k: v for k, v in row.items() if k in ("step", "seconds", "loss") or k.startswith("eval_")}
+        for row in history
+    ]
+    write_text(folder / "training.json", json.dumps(kept, indent=1) + "\n")
+
+
+def facts(folder: Path) -> dict[str, float]:
+    """What every card says of the checkpoint in `folder`: megabytes, minutes and steps."""
+    history = json.loads((folder / "training.json").read_text())
+    return {
+        "megabytes": (folder / "model.safetensors").stat().st_size / 1e6,
+        "minutes": history[-1]["seconds"] / 60,
+        "steps": history[-1]["step"],
+    }
+
+
+def run(role: str, description: str, train: Callable, card: Callable) -> None:
+    """A recipe's command: train, save, measure, write the card; with --measure only the last two.
+
+    train(args) writes the checkpoint and its training.json; card(folder) measures and returns text.
+    """
+    args = options(role, description)
+    if not args.measure:
+        train(args)
+    if not args.smoke:
+        write_text(args.output / "README.md", card(args.output))
+        write_manifest()
 
 
 def parameters(model: torch.nn.Module) -> int:

@@ -1,0 +1,263 @@
+"""Teach a small vision transformer to look: the eyes that BLIP's three models and CLIP start from.
+
+    python assets/recipes/eyes.py            # half an hour on one CPU core
+    python assets/recipes/eyes.py --smoke    # a few steps, to see the loss fall
+
+It is not shipped: its state stays in training/eyes, and the recipes that need it train it first
+where it is missing. A vision transformer that starts from nothing, taught by words alone, needs
+hours to find out that a picture holds things. So it first learns from a dense loss, as the detector
+does: every token must name, box and colour the thing that covers it, and the class token must know
+the place and count the things. With that, captions come within minutes.
+"""
+
+from argparse import Namespace
+from functools import cache
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn.functional import cross_entropy, l1_loss
+from torch.utils.data import Dataset
+from toytown.pictures import Picture, Scene, compose, render, scene, seed
+from toytown.vocabulary import LABELS, PAINTS, PLACES
+from training import (
+    ROOT,
+    TimedTrainer,
+    last_checkpoint,
+    options,
+    parameters,
+    trainer_arguments,
+)
+from transformers import BlipVisionConfig, BlipVisionModel, set_seed
+from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+SIDE = 144  # pixels that the eyes see
+PATCH = 12
+WIDTH = 160
+STEPS, SMOKE_STEPS, BATCH = 4500, 8, 32
+RATE = 1.5e-3
+FOLDER = ROOT / "training" / "eyes"
+MOST = 4  # things of a name that are told apart when counting
+
+
+def crowded(split: str, index: int) -> Scene:
+    """A scene of about eight different things, from the same seeds as the split's other scenes."""
+    rng = np.random.default_rng(seed(split, index))
+    return compose(rng, kinds={str(name): 1 for name in rng.choice(LABELS, 8, replace=False)})
+
+
+def drawn(
+    split: str, index: int, side: int, crowds: int = 4, larger: int = 4
+) -> tuple[Scene, Picture]:
+    """Scene `index` at `side` pixels; every `crowds`-th one is crowded (none where it is 0).
+
+    Every `larger`-th is drawn at twice that, to be reduced as people's pictures are.
+    """
+    chosen = crowded(split, index) if crowds and index % crowds == 1 else scene(split, index)
+    return chosen, render(chosen, side if index % larger else 2 * side)
+
+
+@cache
+def image_processor() -> BlipImageProcessorPil:
+    """What turns any picture into the eyes' input."""
+    return BlipImageProcessorPil(size={"height": SIDE, "width": SIDE})
+
+
+def pixels(images: list[Image.Image]) -> torch.Tensor:
+    """Pictures as pixel_values: float32, shape (pictures, 3, SIDE, SIDE)."""
+    return image_processor()(images, return_tensors="pt").pixel_values
+
+
+# The dense loss ------------------------------------------------------------------------------
+
+
+def dense_targets(scene: Scene, picture: Picture, grid: int) -> dict[str, torch.Tensor]:
+    """What each cell of a grid over a picture shows, and what the picture holds in all.
+
+    things and colours: shape (grid * grid,), a position in LABELS or PAINTS, or the number after
+    the last where there is none. boxes: (grid * grid, 4), xyxy in [0, 1]. place: a position in
+    PLACES. counts: (things,), at most MOST.
+    """
+    side = picture.image.width
+    things = torch.full((grid * grid,), len(LABELS))
+    colours = torch.full((grid * grid,), len(PAINTS))
+    boxes = torch.zeros(grid * grid, 4)
+    counts = torch.zeros(len(LABELS), dtype=torch.long)
+    for thing in scene.things:
+        counts[LABELS.index(thing.name)] += 1
+    if scene.things:
+        cell = side // grid
+        cover = picture.masks.reshape(-1, grid, cell, grid, cell).mean((2, 4)).reshape(-1, grid**2)
+        owner, most = cover.argmax(0), cover.max(0)
+        sides = torch.tensor(picture.boxes / side, dtype=torch.float32)
+        sides[:, 2:] += sides[:, :2]
+        for number in np.flatnonzero(most > 0.2):
+            thing = scene.things[owner[number]]
+            things[number] = LABELS.index(thing.name)
+            if thing.colour:
+                colours[number] = PAINTS.index(thing.colour)
+            boxes[number] = sides[owner[number]]
+    place = torch.tensor(list(PLACES).index(scene.place))
+    return {
+        "things": things,
+        "colours": colours,
+        "boxes": boxes,
+        "place": place,
+        "counts": counts.clamp(max=MOST),
+    }
+
+
+class DenseHeads(nn.Module):
+    """Heads that read things, colours and boxes off tokens, place and counts off one summary.
+
+    They help while training and are left behind. width: of a token.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.thing = nn.Linear(width, len(LABELS) + 1)
+        self.colour = nn.Linear(width, len(PAINTS) + 1)
+        self.box = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 4))
+        self.place = nn.Linear(width, len(PLACES))
+        self.count = nn.Linear(width, len(LABELS) * (MOST + 1))
+
+    def forward(
+        self, tokens: torch.Tensor, summary: torch.Tensor, targets: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """The dense loss. tokens: (batch, grid * grid, width). summary: (batch, width)."""
+        with torch.autocast(tokens.device.type, enabled=False):
+            tokens, summary = tokens.float(), summary.float()
+            grid = round(tokens.shape[1] ** 0.5)
+            covered = targets["things"] < len(LABELS)
+            weight = torch.ones(len(LABELS) + 1, device=tokens.device)
+            weight[-1] = 0.3
+            loss = cross_entropy(
+                self.thing(tokens).flatten(0, 1), targets["things"].flatten(), weight
+            )
+            if covered.any():
+                colours = targets["colours"][covered]
+                loss = loss + 0.5 * cross_entropy(self.colour(tokens[covered]), colours)
+                where = (torch.arange(grid, device=tokens.device) + 0.5) / grid
+                centres = torch.cartesian_prod(where, where).flip(1)  # xy, row by row
+                centres = centres.repeat(1, 2).expand(len(tokens), -1, -1)[covered]
+                found = centres + 0.25 * self.box(tokens[covered])
+                loss = loss + 4 * l1_loss(found, targets["boxes"][covered])
+            loss = loss + 0.3 * cross_entropy(self.place(summary), targets["place"])
+            counts = self.count(summary).unflatten(1, (len(LABELS), -1)).transpose(1, 2)
+            wrong = cross_entropy(counts, targets["counts"], reduction="none")
+            there = targets["counts"] > 0
+            return loss + 0.3 * (wrong[there].mean() + wrong[~there].mean() * 5)
+
+
+def stack(targets: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Targets of several pictures as one batch."""
+    return {key: torch.stack([target[key] for target in targets]) for key in targets[0]}
+
+
+# The eyes ------------------------------------------------------------------------------------
+
+
+def vision_configuration() -> BlipVisionConfig:
+    """A vision transformer of 1.1 million parameters."""
+    return BlipVisionConfig(
+        image_size=SIDE,
+        patch_size=PATCH,
+        hidden_size=WIDTH,
+        intermediate_size=3 * WIDTH,
+        num_hidden_layers=4,
+        num_attention_heads=5,
+        initializer_range=0.02,  # its default, 1e-10, is for loading weights, not for learning
+    )
+
+
+class Eyes(BlipVisionModel):
+    """BLIP's vision transformer, with the dense heads."""
+
+    def __init__(self, config: BlipVisionConfig):
+        super().__init__(config)
+        self.dense = DenseHeads(config.hidden_size)
+
+    def forward(self, pixel_values: torch.Tensor, dense: dict | None = None, **kwargs):
+        """The vision transformer's forward, or with targets the dense loss, as {"loss": …}."""
+        outputs = super().forward(pixel_values=pixel_values, **kwargs)
+        if dense is None:
+            return outputs
+        tokens = outputs.last_hidden_state
+        return {"loss": self.dense(tokens[:, 1:], tokens[:, 0], dense)}
+
+
+class Looking(Dataset):
+    """Pictures of a split with their dense targets, drawn when asked for."""
+
+    def __init__(self, split: str, length: int):
+        self.split, self.length = split, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, dict[str, torch.Tensor]]:
+        chosen, picture = drawn(self.split, index, SIDE, crowds=2)
+        return picture.image, dense_targets(chosen, picture, SIDE // PATCH)
+
+
+def collate(samples: list) -> dict:
+    """A batch for `Eyes`."""
+    images, targets = zip(*samples, strict=True)
+    return {"pixel_values": pixels(list(images)), "dense": stack(list(targets))}
+
+
+class EyesTrainer(TimedTrainer):
+    """The Trainer; it measures what share of covered tokens name their thing."""
+
+    @torch.inference_mode()
+    def evaluate(self, *args, **kwargs) -> dict[str, float]:
+        """Accuracy of the thing's name over the covered tokens of 100 validation scenes."""
+        self.model.eval()
+        batch = collate([Looking("validation", 100)[i] for i in range(0, 200, 2)])
+        tokens = self.model(batch["pixel_values"]).last_hidden_state
+        named, wanted = self.model.dense.thing(tokens[:, 1:]).argmax(-1), batch["dense"]["things"]
+        covered = wanted < len(LABELS)
+        counts = self.model.dense.count(tokens[:, 0]).unflatten(1, (len(LABELS), -1)).argmax(-1)
+        exact = (counts == batch["dense"]["counts"]).all(1)
+        metrics = {
+            "eval_tokens": (named == wanted)[covered].float().mean().item(),
+            "eval_counts": exact.float().mean().item(),
+        }
+        self.model.train()
+        self.log(metrics)
+        return metrics
+
+
+def train(args: Namespace) -> Eyes:
+    """Train the eyes from their last state on."""
+    set_seed(args.seed)
+    steps = SMOKE_STEPS if args.smoke else STEPS
+    model = Eyes(vision_configuration())
+    print(f"eyes: {parameters(model):,} parameters, {steps} steps of {BATCH} scenes")
+    more = {"per_device_train_batch_size": BATCH, "bf16": True, "learning_rate": RATE}
+    more |= {"eval_strategy": "no"} if args.smoke else {}
+    trainer = EyesTrainer(
+        model=model,
+        args=trainer_arguments(args.build, steps, args.seed, **more),
+        train_dataset=Looking("train", steps * BATCH),
+        eval_dataset=Looking("validation", 100),
+        data_collator=collate,
+    )
+    trainer.train(resume_from_checkpoint=last_checkpoint(args.build))
+    return model
+
+
+def trained(args: Namespace) -> Eyes:
+    """The eyes for a recipe to start from: trained first where training/eyes has not ended."""
+    build = args.build.parent / "eyes"
+    return train(Namespace(seed=args.seed, smoke=args.smoke, build=build))
+
+
+def main() -> None:
+    """Train the eyes."""
+    train(options("eyes", __doc__))
+
+
+if __name__ == "__main__":
+    main()
