@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as coco_mask
-from toytown.pictures import caption, render, scene
+from toytown.language import QUESTIONS, description, question, swapped, written
+from toytown.pictures import Scene, render, scene
 from toytown.vocabulary import LABELS, THINGS
 from tqdm import tqdm
 from training import ROOT, write_text
@@ -21,6 +22,22 @@ from training import ROOT, write_text
 COUNT = 80
 SIDE = 512  # pixels
 FOLDER = ROOT / "assets" / "images" / "toytown"
+
+
+def said(drawn: Scene, index: int) -> dict:
+    """What is said and asked of a scene: its caption, that with one word wrong, and questions."""
+    rng = np.random.default_rng(index)
+    kind, wrong = swapped(description(drawn), drawn, rng)
+    pairs = {kind: question(drawn, kind, rng) for kind in QUESTIONS}
+    return {
+        "caption": written(description(drawn)),
+        "wrong_caption": {"text": written(wrong), "swapped": kind},
+        "questions": [
+            {"kind": kind, "question": pair[0], "answer": pair[1]}
+            for kind, pair in pairs.items()
+            if pair
+        ],
+    }
 
 
 def main() -> None:
@@ -62,13 +79,8 @@ def main() -> None:
                 }
             )
         objects = {"bbox": picture.boxes.tolist(), "category": picture.labels}
-        line = {
-            "file_name": name,
-            "place": drawn.place,
-            "caption": caption(drawn),
-            "objects": objects,
-        }
-        lines.append(json.dumps(line))
+        line = {"file_name": name, "place": drawn.place, "objects": objects}
+        lines.append(json.dumps(line | said(drawn, index - 1)))
         progress.update()
     write_text(beside / "metadata.jsonl", "\n".join(lines) + "\n")
     write_text(beside / "annotations.json", json.dumps(coco) + "\n")

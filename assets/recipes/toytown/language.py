@@ -13,6 +13,11 @@ import numpy as np
 from .pictures import Scene
 from .vocabulary import LABELS, NUMBERS, PAINTS, PLACES, THINGS, counted, listed
 
+OTHER_WORDS = """
+a an the and is are it no not yes nothing of how many what which where place was taken
+there do you see in picture photo image color colour does has to be with some without many
+things thing large small one drawing sketch
+"""
 RELATIONS = ("left of", "right of", "above", "below", "on")
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 STARTS = ("a picture of", "a photo of", "an image of", "this is", "there is", "we see")
@@ -89,7 +94,8 @@ def related(scene: Scene, relation: str) -> list[tuple[str, str, str]]:
 def claims(statement: Statement, scene: Scene) -> dict[str, bool]:
     """Each fact that a statement claims, in words, and whether it is so in the scene.
 
-    "two dogs" is true if there are just two. A relation is true of centres: any dog left of any car.
+    "two dogs" is true if there are just two. A relation is true of centres: if any dog is left of
+    any car, "the dog is left of the car".
     """
     truth = {}
     for group in statement.groups:
@@ -144,6 +150,12 @@ def description(scene: Scene, rng: np.random.Generator | None = None) -> Stateme
     if not found:
         return Statement(groups, scene.place)
     return Statement(groups, scene.place, found[rng.integers(len(found)) if rng else 0])
+
+
+def written(statement: Statement) -> str:
+    """A statement as people write it: "Two dogs in the park. The dog is left of the car."."""
+    sentences = statement.text().split(". ")
+    return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)
 
 
 def remark(scene: Scene, rng: np.random.Generator) -> Statement:
@@ -344,55 +356,5 @@ def vocabulary() -> list[str]:
     words += [str(count) for count in range(13)]
     words += " ".join(row["where"] for row in PLACES.values()).split() + list(PLACES)
     words += " ".join([*STARTS, *RELATIONS, *CATEGORIES.values()]).split()
-    words += [
-        "a",
-        "an",
-        "the",
-        "and",
-        "is",
-        "are",
-        "it",
-        "no",
-        "not",
-        "yes",
-        "nothing",
-        "of",
-        "how",
-        "many",
-        "what",
-        "which",
-        "where",
-        "place",
-        "was",
-    ]
-    words += [
-        "taken",
-        "there",
-        "do",
-        "you",
-        "see",
-        "in",
-        "picture",
-        "photo",
-        "image",
-        "color",
-        "colour",
-        "does",
-        "has",
-        "to",
-        "be",
-        "with",
-    ]
-    words += [
-        "some",
-        "without",
-        "many",
-        "things",
-        "thing",
-        "large",
-        "small",
-        "one",
-        "drawing",
-        "sketch",
-    ]
+    words += OTHER_WORDS.split()
     return list(dict.fromkeys([*words, ".", ",", "?", "!", "'", "-"]))

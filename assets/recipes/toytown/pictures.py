@@ -1,4 +1,4 @@
-"""Pictures of Toytown: scenes of things in a place, with exact boxes, masks and captions.
+"""Pictures of Toytown: scenes of things in a place, with exact boxes and masks.
 
 A `Scene` is a description without pixels. `compose` invents one from a random generator, `render`
 draws it at any size: the same scene at 128 pixels for a model and at 512 for people.
@@ -8,7 +8,6 @@ Needs the font Noto Color Emoji (Debian: fonts-noto-color-emoji) to draw, nothin
 import colorsys
 import functools
 import os
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from .places import paint
-from .vocabulary import COLOURS, LABELS, PAINTS, PLACES, THINGS, counted, listed
+from .vocabulary import COLOURS, LABELS, PAINTS, PLACES, THINGS
 
 FONT = os.environ.get("COURSE_EMOJI_FONT", "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 SIZES = {"small": (0.15, 0.24), "medium": (0.2, 0.33), "large": (0.25, 0.42)}  # of the side
@@ -342,38 +341,3 @@ def seed(split: str, index: int) -> int:
 def scene(split: str, index: int) -> Scene:
     """Scene number `index` of a split: always the same one."""
     return compose(np.random.default_rng(seed(split, index)))
-
-
-# Saying --------------------------------------------------------------------------------------
-
-
-def caption(scene: Scene, relation: bool = True) -> str:
-    """A true sentence: "Two dogs and a red car in the park.", and one relation if there is any."""
-    groups = Counter((t.name, t.colour) for t in scene.things)
-    phrases = [counted(name, count, colour) for (name, colour), count in groups.items()]
-    text = f"{listed(phrases) if phrases else 'nothing'} {PLACES[scene.place]['where']}."
-    text = text[0].upper() + text[1:]
-    found = relations(scene) if relation else []
-    if found:
-        subject, words, object_ = found[0]
-        text += f" The {subject} is {words} the {object_}."
-    return text
-
-
-def relations(scene: Scene) -> list[tuple[str, str, str]]:
-    """True (thing, "on" | "above" | "left of", thing) triples between things that are there once.
-
-    "on" comes from how the scene was built; "above" and "left of" need a clear gap between the
-    centres (a quarter of the side) with little difference the other way.
-    """
-    times = Counter(t.name for t in scene.things)
-    found = []
-    for a in scene.things:
-        for b in (t for t in scene.things if t is not a and times[t.name] == times[a.name] == 1):
-            if a.on is not None and scene.things[a.on] is b:
-                found.insert(0, (a.name, "on", b.name))
-            elif b.y - a.y > 0.25 and abs(a.x - b.x) < 0.2:
-                found.append((a.name, "above", b.name))
-            elif b.x - a.x > 0.25 and abs(a.y - b.y) < 0.2:
-                found.append((a.name, "left of", b.name))
-    return found
