@@ -48,6 +48,13 @@ guard.loader.exec_module(importlib.util.module_from_spec(guard))
 import exercises
 from course import share_cores
 
+sys.path.insert(0, str(ROOT / "assets" / "recipes"))
+from toytown.pictures import FONT
+
+needs_font = pytest.mark.skipif(
+    not Path(FONT).is_file(), reason="drawing needs the font fonts-noto-color-emoji"
+)
+
 
 @dataclass(frozen=True)
 class Execution:

@@ -9,20 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, needs_font
 from safetensors.torch import load_file
 
 RECIPES = ROOT / "assets" / "recipes"
 CHECKPOINT = ROOT / "assets" / "checkpoints" / "detector"
 THRESHOLDS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))["detector"]
-sys.path.insert(0, str(RECIPES))
 
-from toytown.pictures import FONT
 from toytown.vocabulary import LABELS
-
-needs_font = pytest.mark.skipif(
-    not Path(FONT).is_file(), reason="drawing needs the font fonts-noto-color-emoji"
-)
 
 
 @pytest.fixture(scope="module")

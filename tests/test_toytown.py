@@ -6,26 +6,20 @@ import sys
 import time
 import tomllib
 from collections import Counter
-from pathlib import Path
 
 import inflect
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, needs_font
 
 RECIPES = ROOT / "assets" / "recipes"
 THRESHOLDS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))["toytown"]
 EXAMPLES = ROOT / "assets" / "images" / "toytown"
-sys.path.insert(0, str(RECIPES))
 
 import examples
 from toytown import pictures
 from toytown.places import PAINTERS, paint
 from toytown.vocabulary import COLOURS, LABELS, NUMBERS, PAINTS, PLACES, THINGS, counted, listed
-
-needs_font = pytest.mark.skipif(
-    not Path(pictures.FONT).is_file(), reason="drawing needs the font fonts-noto-color-emoji"
-)
 
 
 def draw(index: int, size: int) -> tuple[pictures.Scene, pictures.Picture]:

@@ -1,7 +1,7 @@
 """What the recipes of BLIP's three models share: words, sizes, pictures with texts, the eyes.
 
 BLIP: Li et al., 2022, https://arxiv.org/abs/2201.12086. Its matcher, captioner and answerer have
-the same vision transformer, and a text transformer that looks at the picture through cross-attention.
+the same vision transformer, and a text transformer that looks at the picture by cross-attention.
 """
 
 from argparse import Namespace
@@ -9,7 +9,17 @@ from functools import cache
 
 import numpy as np
 import torch
-from eyes import PATCH, SIDE, WIDTH, dense_targets, drawn, image_processor, pixels, stack
+from eyes import (
+    PATCH,
+    SIDE,
+    WIDTH,
+    dense_targets,
+    drawn,
+    image_processor,
+    pixels,
+    stack,
+    vision_configuration,
+)
 from eyes import trained as trained_eyes
 from PIL import Image
 from torch import nn
@@ -37,8 +47,6 @@ def processor() -> BlipProcessor:
 
 def configuration(layers: int = 3, **more) -> BlipConfig:
     """A BLIP with the eyes' vision transformer and a text transformer of `layers` layers."""
-    from eyes import vision_configuration
-
     text = {
         "vocab_size": len(tokenizer()),
         "hidden_size": WIDTH,

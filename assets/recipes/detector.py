@@ -22,7 +22,6 @@ look while the features they look at are still noise. Four things bring that dow
    it weighs 1: by then the only thing left to learn is that one query a thing is enough.
 """
 
-import json
 import sys
 import time
 from argparse import Namespace
@@ -32,21 +31,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from eyes import crowded
 from torch import nn
 from torch.nn.functional import cross_entropy, l1_loss
 from torch.utils.data import Dataset
-from toytown.pictures import Picture, Scene, compose, render, scene, seed
+from toytown.pictures import Picture, render, scene
 from toytown.vocabulary import LABELS
 from training import (
     ROOT,
     TimedTrainer,
+    facts,
     last_checkpoint,
-    options,
     parameters,
+    run,
     save_checkpoint,
     trainer_arguments,
-    write_manifest,
-    write_text,
+    write_history,
 )
 from transformers import (
     AutoBackbone,
@@ -99,12 +99,6 @@ class ToytownDetection(Dataset):
         boxes[:, :2] += boxes[:, 2:] / 2
         labels = torch.tensor([LABELS.index(name) for name in picture.labels])
         return picture, {"class_labels": labels[seen], "boxes": boxes[seen]}
-
-
-def crowded(split: str, index: int) -> Scene:
-    """A scene of about eight different things, from the same seeds as the split's other scenes."""
-    rng = np.random.default_rng(seed(split, index))
-    return compose(rng, kinds={str(name): 1 for name in rng.choice(LABELS, 8, replace=False)})
 
 
 @cache
@@ -325,7 +319,6 @@ def card(folder: Path) -> str:
     """Measure the checkpoint in `folder` and write its model card."""
     model = DetrForObjectDetection.from_pretrained(folder)
     scores, seconds = coco_scores(model, "test", TEST_SCENES, first=FRESH), speed(folder)
-    history = json.loads((folder / "training.json").read_text())
     ranked = sorted(scores["per_class"].items(), key=lambda item: item[1])
     return CARD.format(
         **scores,
@@ -333,9 +326,7 @@ def card(folder: Path) -> str:
         scenes=TEST_SCENES,
         exact=exact_share(folder, FRESH, 200),
         parameters=parameters(model),
-        megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
-        minutes=history[-1]["seconds"] / 60,
-        steps=history[-1]["step"],
+        **facts(folder),
         batch=BATCH,
         side=SIDE,
         things=len(LABELS),
@@ -395,16 +386,6 @@ License 1.1) on drawn backgrounds; no person's photograph was used.
 """
 
 
-def main() -> None:
-    """Train, save, measure; with --measure only the last."""
-    args = options("detector", __doc__)
-    if not args.measure:
-        train(args)
-    if not args.smoke:
-        write_text(args.output / "README.md", card(args.output))
-        write_manifest()
-
-
 def train(args: Namespace) -> None:
     """Train from the last state on, stage by stage, and write the checkpoint, without its card."""
     set_seed(args.seed)
@@ -431,10 +412,8 @@ def train(args: Namespace) -> None:
         last = [row for row in history if "loss" in row][-1]  # not what resuming may add after it
         done = {key: last[key] for key in done}
     save_checkpoint(frozen(model), processor(), args.output)
-    kept = ("step", "seconds", "loss", "eval_map50", "eval_map")
-    history = [{k: row[k] for k in kept if k in row} for row in history]
-    write_text(args.output / "training.json", json.dumps(history, indent=1) + "\n")
+    write_history(args.output, history)
 
 
 if __name__ == "__main__":
-    main()
+    run("detector", __doc__, train, card)

@@ -35,7 +35,7 @@ TEST_PAIRS, FRESH = 500, 1000  # of each sort; the first thousand scenes are for
 
 @dataclass(frozen=True)
 class Told:
-    """A scene with TRUE true texts and as many that one word makes false; and what the first says."""
+    """A scene, TRUE true texts, as many that one word makes false, and what the first says."""
 
     scene: Scene
     first: Statement
@@ -75,7 +75,7 @@ def collate(samples: list) -> dict:
 
 
 class LearningMatcher(BlipForImageTextRetrieval):
-    """BLIP's matcher with the heads of the dense loss and the temperature of the contrastive one."""
+    """BLIP's matcher with the heads of the dense loss and the contrastive one's temperature."""
 
     def __init__(self, config: BlipConfig):
         super().__init__(config)
@@ -153,14 +153,16 @@ def measured(model: torch.nn.Module, split: str, count: int, first: int = 0) -> 
         truth = [is_true(s, chosen) for s, chosen in zip(turned, scenes, strict=True)]
         sure = match(model, images, [s.text() for s in turned]) > 0.5
         right["random"] += (sure == torch.tensor(truth)).tolist()
+        said, wrong = [], []
         for i, (chosen, rng) in enumerate(zip(scenes, rngs, strict=True)):
             statement = remark(chosen, rng)
-            wrong = swapped(statement, chosen, rng) if i % 2 else None
-            said = wrong[1] if wrong else statement
-            agrees = (match(model, [images[i]], [said.text()]) > 0.5).item() == (wrong is None)
-            right["swapped"].append(agrees)
-            if wrong:
-                right[wrong[0]].append(agrees)
+            false = swapped(statement, chosen, rng) if i % 2 else None
+            said.append((false[1] if false else statement).text())
+            wrong.append(false[0] if false else None)
+        for kind, sure in zip(wrong, match(model, images, said).tolist(), strict=True):
+            right["swapped"].append((sure > 0.5) == (kind is None))
+            if kind:
+                right[kind].append(sure <= 0.5)
         near = cosines(model, images, [s.text() for s in full]).argmax(0)
         recall += [is_true(s, scenes[i]) for s, i in zip(full, near.tolist(), strict=True)]
     model.train(was_training)

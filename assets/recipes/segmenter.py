@@ -17,7 +17,6 @@ prompt. What differs from the paper is what makes a small one learn in minutes:
    asked for. Boxes are the thing's own, shaken by a tenth.
 """
 
-import json
 import time
 from argparse import Namespace
 from functools import cache
@@ -35,13 +34,13 @@ from torch.utils.data import Dataset
 from toytown.pictures import Picture, render, scene
 from training import (
     TimedTrainer,
+    facts,
     last_checkpoint,
-    options,
     parameters,
+    run,
     save_checkpoint,
     trainer_arguments,
-    write_manifest,
-    write_text,
+    write_history,
 )
 from transformers import SamConfig, SamModel, SamProcessor, set_seed
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
@@ -217,19 +216,19 @@ class LearningSam(SamModel):
 def more_clicks(
     guess: np.ndarray, prompts: dict[str, torch.Tensor], rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The first click and none to three more, where the first mask differs from what is meant.
+    """The first click and up to three more, put where the first mask is not what is meant.
 
-    guess: the first masks, bool, (batch, prompts, SIDE, SIDE). Returns points (batch, prompts, clicks, 2) in pixels,
-    labels (batch, prompts, clicks) and the masks that are meant (batch, prompts, SIDE, SIDE).
+    guess: the first masks, bool, (batch, prompts, SIDE, SIDE). Returns points (batch, prompts,
+    clicks, 2) in pixels, labels (batch, prompts, clicks) and the masks that are meant (batch,
+    prompts, SIDE, SIDE).
     """
     clicks = int(rng.integers(0, 4))
     batch, count = guess.shape[:2]
     points = np.zeros((batch, count, clicks + 1, 2), np.float32)
     labels = np.ones((batch, count, clicks + 1), np.int64)
     points[:, :, 0] = prompts["points"].numpy()
-    meant = rng.choice(3, (batch, count), p=(0.15, 0.7, 0.15)) if clicks else np.full_like(
-        guess[:, :, 0, 0], WHOLE, dtype=int
-    )  # fmt: skip
+    shares = (0.15, 0.7, 0.15) if clicks else (0, 1, 0)  # the first click means the whole thing
+    meant = rng.choice(3, (batch, count), p=shares)
     all_masks = prompts["masks"].numpy()
     wanted = np.take_along_axis(all_masks, meant[:, :, None, None, None], 2)[:, :, 0]
     for i, j in np.ndindex(batch, count):
@@ -269,7 +268,7 @@ def mask_loss(outputs, masks: torch.Tensor, meant: torch.Tensor, on: torch.Tenso
 
 
 def iou(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """Intersection over union of bool masks, over the last two dimensions; 0 where both are empty."""
+    """Intersection over union of bool masks, over the last two dimensions; 0 of two empty ones."""
     union = (masks | others).sum((-1, -2)).clamp(min=1)
     return (masks & others).sum((-1, -2)) / union
 
@@ -437,15 +436,12 @@ def speed(folder: Path) -> dict[str, float]:
 def card(folder: Path) -> str:
     """Measure the checkpoint in `folder` and write its model card."""
     model = SamModel.from_pretrained(folder)
-    history = json.loads((folder / "training.json").read_text())
     return CARD.format(
         **measured(model, "test", TEST_SCENES, first=FRESH),
         seconds=speed(folder),
         scenes=TEST_SCENES,
         parameters=parameters(model),
-        megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
-        minutes=history[-1]["seconds"] / 60,
-        steps=history[-1]["step"],
+        **facts(folder),
         batch=BATCH,
         side=SIDE,
         fine=FINE,
@@ -515,16 +511,6 @@ License 1.1) on drawn backgrounds; no person's photograph was used.
 """
 
 
-def main() -> None:
-    """Train, save, measure; with --measure only the last."""
-    args = options("segmenter", __doc__)
-    if not args.measure:
-        train(args)
-    if not args.smoke:
-        write_text(args.output / "README.md", card(args.output))
-        write_manifest()
-
-
 def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     set_seed(args.seed)
@@ -544,10 +530,8 @@ def train(args: Namespace) -> None:
     plain = SamModel(model.config)
     plain.load_state_dict(model.state_dict(), strict=False)  # all but the dense heads
     save_checkpoint(plain.eval(), processor(), args.output)
-    kept = ("step", "seconds", "loss", "eval_click", "eval_best", "eval_box")
-    history = [{k: row[k] for k in kept if k in row} for row in trainer.state.log_history]
-    write_text(args.output / "training.json", json.dumps(history, indent=1) + "\n")
+    write_history(args.output, trainer.state.log_history)
 
 
 if __name__ == "__main__":
-    main()
+    run("segmenter", __doc__, train, card)
