@@ -33,7 +33,7 @@ from toytown.pictures import Scene, render, scene
 from training import TimedTrainer, facts, parameters, run, save_checkpoint, write_history
 from transformers import BlipConfig, BlipForQuestionAnswering
 
-STEPS, BATCH, ASKED = 4500, 32, 4
+STEPS, BATCH, ASKED = 3200, 32, 4
 LAYERS = 2  # of the text encoder, and of the decoder
 SHARES = {
     "what": 0.16,

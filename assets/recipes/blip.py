@@ -36,7 +36,8 @@ PAD, UNKNOWN, _, CLASS, SEPARATOR, START = range(len(SPECIAL))
 def tokenizer() -> BertTokenizer:
     """BERT's tokenizer over Toytown's words: one word, one token; any other is [UNK]."""
     words = [*SPECIAL, *vocabulary()]
-    return BertTokenizer(vocab={word: i for i, word in enumerate(words)}, model_max_length=64)
+    vocab = {word: i for i, word in enumerate(words)}
+    return BertTokenizer(vocab, model_max_length=64, additional_special_tokens=["[DEC]"])
 
 
 @cache
@@ -51,7 +52,7 @@ def configuration(layers: int = 3, **more) -> BlipConfig:
         "vocab_size": len(tokenizer()),
         "hidden_size": WIDTH,
         "encoder_hidden_size": WIDTH,
-        "intermediate_size": 2 * WIDTH,
+        "intermediate_size": 240,
         "num_hidden_layers": layers,
         "num_attention_heads": 5,
         "max_position_embeddings": 64,
@@ -96,7 +97,7 @@ class PicturesWithTexts(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Image.Image, dict[str, torch.Tensor], object]:
         index += self.first
-        chosen, picture = drawn(self.split, index, SIDE, self.crowds)
+        chosen, picture = drawn(self.split, index, SIDE, self.crowds, larger=16)
         told = self.tell(chosen, np.random.default_rng((index, 11)))
         return picture.image, dense_targets(chosen, picture, SIDE // PATCH), told
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from blip import CLASS, PAD, SEPARATOR, batch_of, encoded, plain, tokenizer
 from blip import train as train_blip
-from eyes import PATCH, SIDE, WIDTH, DenseHeads, Eyes
+from eyes import LAYERS, PATCH, SIDE, WIDTH, DenseHeads, Eyes
 from eyes import trained as trained_eyes
 from PIL import Image
 from torch.nn.functional import cross_entropy
@@ -30,7 +30,7 @@ from training import TimedTrainer, facts, parameters, run, save_checkpoint, writ
 from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-STEPS, BATCH = 3000, 64
+STEPS, BATCH = 1600, 64
 WORDINGS = ("{}", "{}", "a photo of {}", "a picture of {}", "this is {}", "there is {}")
 TEST_SCENES, FRESH = 500, 1000  # the first thousand of the test split are for the notebooks
 
@@ -110,7 +110,7 @@ def configuration() -> CLIPConfig:
         "patch_size": PATCH,
         "hidden_size": WIDTH,
         "intermediate_size": 3 * WIDTH,
-        "num_hidden_layers": 4,
+        "num_hidden_layers": LAYERS,
         "num_attention_heads": 5,
         "hidden_act": "gelu",  # the eyes' own
     }
@@ -129,7 +129,7 @@ def with_eyes(model: LearningClassifier, eyes: Eyes) -> LearningClassifier:
     position = theirs["embeddings.position_embedding"][0].clone()
     position[1:] += theirs["embeddings.patch_embedding.bias"]  # CLIP's patches have no bias
     ours["embeddings.position_embedding.weight"] = position
-    for i in range(4):
+    for i in range(LAYERS):
         source, target = f"encoder.layers.{i}.", f"encoder.layers.{i}."
         for kind in ("weight", "bias"):
             parts = theirs[f"{source}self_attn.qkv.{kind}"].split(width)

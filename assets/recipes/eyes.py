@@ -1,6 +1,6 @@
 """Teach a small vision transformer to look: the eyes that BLIP's three models and CLIP start from.
 
-    python assets/recipes/eyes.py            # half an hour on one CPU core
+    python assets/recipes/eyes.py            # three quarters of an hour on one CPU core
     python assets/recipes/eyes.py --smoke    # a few steps, to see the loss fall
 
 It is not shipped: its state stays in training/eyes, and the recipes that need it train it first
@@ -8,9 +8,14 @@ where it is missing. A vision transformer that starts from nothing, taught by wo
 hours to find out that a picture holds things. So it first learns from a dense loss, as the detector
 does: every token must name, box and colour the thing that covers it, and the class token must know
 the place and count the things. With that, captions come within minutes.
+
+Naming comes first ("look", half the scenes crowded). Counting needs one more step of thought: who
+else here is of my kind? So then a fifth layer is added, which begins by passing on what it gets,
+and every token must also say how many of its kind there are ("count").
 """
 
 from argparse import Namespace
+from collections import Counter
 from functools import cache
 
 import numpy as np
@@ -35,8 +40,12 @@ from transformers.models.blip.image_processing_pil_blip import BlipImageProcesso
 SIDE = 144  # pixels that the eyes see
 PATCH = 12
 WIDTH = 160
-STEPS, SMOKE_STEPS, BATCH = 4500, 8, 32
-RATE = 1.5e-3
+STAGES = {
+    "look": {"steps": 4500, "layers": 4, "crowds": 2, "learning_rate": 1.5e-3},
+    "count": {"steps": 2600, "layers": 5, "crowds": 6, "learning_rate": 1e-3},
+}
+LAYERS = STAGES["count"]["layers"]
+SMOKE_STEPS, BATCH = 8, 32
 FOLDER = ROOT / "training" / "eyes"
 MOST = 4  # things of a name that are told apart when counting
 
@@ -76,12 +85,15 @@ def dense_targets(scene: Scene, picture: Picture, grid: int) -> dict[str, torch.
     """What each cell of a grid over a picture shows, and what the picture holds in all.
 
     things and colours: shape (grid * grid,), a position in LABELS or PAINTS, or the number after
-    the last where there is none. boxes: (grid * grid, 4), xyxy in [0, 1]. place: a position in
+    the last where there is none. numbers: (grid * grid,), how many are of its name and colour, less
+    one. boxes: (grid * grid, 4), xyxy in [0, 1]. place: a position in
     PLACES. counts: (things,), at most MOST.
     """
     side = picture.image.width
     things = torch.full((grid * grid,), len(LABELS))
     colours = torch.full((grid * grid,), len(PAINTS))
+    numbers = torch.zeros(grid * grid, dtype=torch.long)
+    kinds = Counter((thing.name, thing.colour) for thing in scene.things)
     boxes = torch.zeros(grid * grid, 4)
     counts = torch.zeros(len(LABELS), dtype=torch.long)
     for thing in scene.things:
@@ -97,11 +109,13 @@ def dense_targets(scene: Scene, picture: Picture, grid: int) -> dict[str, torch.
             things[number] = LABELS.index(thing.name)
             if thing.colour:
                 colours[number] = PAINTS.index(thing.colour)
+            numbers[number] = min(kinds[thing.name, thing.colour], MOST) - 1
             boxes[number] = sides[owner[number]]
     place = torch.tensor(list(PLACES).index(scene.place))
     return {
         "things": things,
         "colours": colours,
+        "numbers": numbers,
         "boxes": boxes,
         "place": place,
         "counts": counts.clamp(max=MOST),
@@ -118,6 +132,7 @@ class DenseHeads(nn.Module):
         super().__init__()
         self.thing = nn.Linear(width, len(LABELS) + 1)
         self.colour = nn.Linear(width, len(PAINTS) + 1)
+        self.number = nn.Linear(width, MOST)
         self.box = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 4))
         self.place = nn.Linear(width, len(PLACES))
         self.count = nn.Linear(width, len(LABELS) * (MOST + 1))
@@ -138,6 +153,8 @@ class DenseHeads(nn.Module):
             if covered.any():
                 colours = targets["colours"][covered]
                 loss = loss + 0.5 * cross_entropy(self.colour(tokens[covered]), colours)
+                numbers = targets["numbers"][covered]
+                loss = loss + 0.5 * cross_entropy(self.number(tokens[covered]), numbers)
                 where = (torch.arange(grid, device=tokens.device) + 0.5) / grid
                 centres = torch.cartesian_prod(where, where).flip(1)  # xy, row by row
                 centres = centres.repeat(1, 2).expand(len(tokens), -1, -1)[covered]
@@ -158,14 +175,14 @@ def stack(targets: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
 # The eyes ------------------------------------------------------------------------------------
 
 
-def vision_configuration() -> BlipVisionConfig:
-    """A vision transformer of 1.1 million parameters."""
+def vision_configuration(layers: int = LAYERS) -> BlipVisionConfig:
+    """A vision transformer of 1.4 million parameters (1.1 with four layers)."""
     return BlipVisionConfig(
         image_size=SIDE,
         patch_size=PATCH,
         hidden_size=WIDTH,
         intermediate_size=3 * WIDTH,
-        num_hidden_layers=4,
+        num_hidden_layers=layers,
         num_attention_heads=5,
         initializer_range=0.02,  # its default, 1e-10, is for loading weights, not for learning
     )
@@ -190,14 +207,14 @@ class Eyes(BlipVisionModel):
 class Looking(Dataset):
     """Pictures of a split with their dense targets, drawn when asked for."""
 
-    def __init__(self, split: str, length: int):
-        self.split, self.length = split, length
+    def __init__(self, split: str, length: int, first: int = 0, crowds: int = 2):
+        self.split, self.length, self.first, self.crowds = split, length, first, crowds
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Image.Image, dict[str, torch.Tensor]]:
-        chosen, picture = drawn(self.split, index, SIDE, crowds=2)
+        chosen, picture = drawn(self.split, index + self.first, SIDE, self.crowds)
         return picture.image, dense_targets(chosen, picture, SIDE // PATCH)
 
 
@@ -214,14 +231,16 @@ class EyesTrainer(TimedTrainer):
     def evaluate(self, *args, **kwargs) -> dict[str, float]:
         """Accuracy of the thing's name over the covered tokens of 100 validation scenes."""
         self.model.eval()
-        batch = collate([Looking("validation", 100)[i] for i in range(0, 200, 2)])
+        batch = collate([Looking("validation", 100, crowds=0)[i] for i in range(100)])
         tokens = self.model(batch["pixel_values"]).last_hidden_state
         named, wanted = self.model.dense.thing(tokens[:, 1:]).argmax(-1), batch["dense"]["things"]
         covered = wanted < len(LABELS)
         counts = self.model.dense.count(tokens[:, 0]).unflatten(1, (len(LABELS), -1)).argmax(-1)
         exact = (counts == batch["dense"]["counts"]).all(1)
+        numbers = self.model.dense.number(tokens[:, 1:]).argmax(-1) == batch["dense"]["numbers"]
         metrics = {
             "eval_tokens": (named == wanted)[covered].float().mean().item(),
+            "eval_numbers": numbers[covered].float().mean().item(),
             "eval_counts": exact.float().mean().item(),
         }
         self.model.train()
@@ -229,22 +248,43 @@ class EyesTrainer(TimedTrainer):
         return metrics
 
 
+def deepened(eyes: Eyes, layers: int) -> Eyes:
+    """The same eyes with more layers, which at first pass on what they get."""
+    deeper = Eyes(vision_configuration(layers))
+    deeper.load_state_dict(eyes.state_dict(), strict=False)
+    with torch.no_grad():
+        for layer in deeper.encoder.layers[eyes.config.num_hidden_layers :]:
+            for last in (layer.self_attn.projection, layer.mlp.fc2):
+                last.weight.zero_()
+                last.bias.zero_()
+    return deeper
+
+
 def train(args: Namespace) -> Eyes:
-    """Train the eyes from their last state on."""
+    """Train the eyes from their last state on, stage by stage."""
     set_seed(args.seed)
-    steps = SMOKE_STEPS if args.smoke else STEPS
-    model = Eyes(vision_configuration())
-    print(f"eyes: {parameters(model):,} parameters, {steps} steps of {BATCH} scenes")
-    more = {"per_device_train_batch_size": BATCH, "bf16": True, "learning_rate": RATE}
-    more |= {"eval_strategy": "no"} if args.smoke else {}
-    trainer = EyesTrainer(
-        model=model,
-        args=trainer_arguments(args.build, steps, args.seed, **more),
-        train_dataset=Looking("train", steps * BATCH),
-        eval_dataset=Looking("validation", 100),
-        data_collator=collate,
-    )
-    trainer.train(resume_from_checkpoint=last_checkpoint(args.build))
+    model, first = Eyes(vision_configuration(STAGES["look"]["layers"])), 0
+    for name, stage in STAGES.items():
+        steps = SMOKE_STEPS if args.smoke else stage["steps"]
+        if stage["layers"] > model.config.num_hidden_layers:
+            model = deepened(model, stage["layers"])
+        print(f"eyes, {name}: {parameters(model):,} parameters, {steps} steps of {BATCH} scenes")
+        more = {"per_device_train_batch_size": BATCH, "bf16": True}
+        more |= {"learning_rate": stage["learning_rate"]}
+        more |= {"eval_strategy": "no"} if args.smoke else {}
+        folder, start = args.build / name, first
+        first += steps * BATCH
+        if (folder / f"checkpoint-{steps}" / "trainer_state.json").is_file():
+            model = Eyes.from_pretrained(folder / f"checkpoint-{steps}")
+            continue
+        trainer = EyesTrainer(
+            model=model,
+            args=trainer_arguments(folder, steps, args.seed, **more),
+            train_dataset=Looking("train", steps * BATCH, start, stage["crowds"]),
+            eval_dataset=Looking("validation", 100),
+            data_collator=collate,
+        )
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     return model
 
 

@@ -27,8 +27,8 @@ from toytown.pictures import Scene, render, scene
 from training import TimedTrainer, facts, parameters, run, save_checkpoint, write_history
 from transformers import BlipConfig, BlipForImageTextRetrieval
 
-STEPS, BATCH, TRUE = 4000, 32, 2
-LAYERS = 3
+STEPS, BATCH, TRUE = 3000, 32, 2
+LAYERS = 2
 KINDS = ("thing", "number", "colour", "place", "relation")
 TEST_PAIRS, FRESH = 500, 1000  # of each sort; the first thousand scenes are for the notebooks
 
