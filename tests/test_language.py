@@ -1,4 +1,4 @@
-"""Toytown's language: what is said of a scene is true, a word away it is false, answers are right."""
+"""Toytown's language: what is said of a scene is true, and a word away it is false."""
 
 import re
 from collections import Counter
