@@ -1,4 +1,4 @@
-"""The five vision checkpoints: as good as promised on fresh scenes, small, quiet, made by recipe."""
+"""The five vision checkpoints: good on fresh scenes, small, quiet, and made by their recipes."""
 
 import json
 import shutil

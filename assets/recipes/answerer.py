@@ -20,7 +20,6 @@ from blip import (
     batch_of,
     configuration,
     encoded,
-    plain,
     processor,
     seen,
     with_eyes,
@@ -30,7 +29,7 @@ from eyes import WIDTH, DenseHeads
 from PIL import Image
 from toytown.language import QUESTIONS, question
 from toytown.pictures import Scene, render, scene
-from training import TimedTrainer, facts, parameters, run, save_checkpoint, write_history
+from training import TimedTrainer, facts, parameters, plain, run, save_checkpoint, write_history
 from transformers import BlipConfig, BlipForQuestionAnswering
 
 STEPS, BATCH, ASKED = 3200, 32, 4
@@ -214,7 +213,7 @@ Open Font License 1.1) on drawn backgrounds; no person's photograph was used.
 def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     model = with_eyes(LearningAnswerer(configuration(LAYERS)), args)
-    log = train_blip(args, model, AnswererTrainer, tell, collate, STEPS, BATCH)
+    model, log = train_blip(args, model, AnswererTrainer, tell, collate, STEPS, BATCH)
     save_checkpoint(plain(model, BlipForQuestionAnswering), processor(), args.output)
     write_history(args.output, log)
 

@@ -18,14 +18,14 @@ from eyes import (
     image_processor,
     pixels,
     stack,
+    trained_eyes,
     vision_configuration,
 )
-from eyes import trained as trained_eyes
 from PIL import Image
 from torch import nn
 from torch.utils.data import Dataset
 from toytown.language import vocabulary
-from training import TimedTrainer, last_checkpoint, parameters, trainer_arguments
+from training import TimedTrainer, parameters, trained, trainer_arguments
 from transformers import BertTokenizer, BlipConfig, BlipProcessor, PreTrainedModel, set_seed
 
 SPECIAL = ("[PAD]", "[UNK]", "[MASK]", "[CLS]", "[SEP]", "[DEC]")  # [DEC]: BLIP's decoder starts
@@ -108,15 +108,6 @@ def seen(model: nn.Module, pixel_values: torch.Tensor, dense: dict) -> tuple[tor
     return embeddings, model.dense(embeddings[:, 1:], embeddings[:, 0], dense)
 
 
-def plain(model: PreTrainedModel, cls: type) -> PreTrainedModel:
-    """The same weights in the class that a notebook loads, without the heads for training."""
-    kept = cls(model.config)
-    missing, _ = kept.load_state_dict(model.state_dict(), strict=False)
-    if missing:
-        raise ValueError(f"{cls.__name__} would keep random weights for {', '.join(missing)}.")
-    return kept.eval()
-
-
 def train(
     args: Namespace,
     model: PreTrainedModel,
@@ -126,8 +117,8 @@ def train(
     steps: int,
     batch: int,
     **more,
-) -> list[dict]:
-    """Train a model on pictures and what `tell` says of them; returns the training's log."""
+) -> tuple[PreTrainedModel, list[dict]]:
+    """Train a model on pictures and what `tell` says of them; returns it and the log."""
     set_seed(args.seed)
     steps = 8 if args.smoke else steps
     print(f"{args.build.name}: {parameters(model):,} parameters, {steps} steps of {batch} scenes")
@@ -141,8 +132,8 @@ def train(
         eval_dataset=PicturesWithTexts(tell, "validation", 100),
         data_collator=collate,
     )
-    trainer.train(resume_from_checkpoint=last_checkpoint(args.build))
-    return trainer.state.log_history
+    log = trained(trainer)
+    return trainer.model, log
 
 
 def batch_of(samples: list) -> tuple[dict, list]:

@@ -21,7 +21,6 @@ from blip import (
     batch_of,
     configuration,
     encoded,
-    plain,
     processor,
     seen,
     with_eyes,
@@ -37,6 +36,7 @@ from training import (
     TimedTrainer,
     facts,
     parameters,
+    plain,
     run,
     save_checkpoint,
     write_history,
@@ -208,7 +208,7 @@ backgrounds; no person's photograph was used.
 def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     model = with_eyes(LearningCaptioner(configuration()), args)
-    log = train_blip(args, model, CaptionerTrainer, tell, collate, STEPS, BATCH)
+    model, log = train_blip(args, model, CaptionerTrainer, tell, collate, STEPS, BATCH)
     save_checkpoint(plain(model, BlipForConditionalGeneration), processor(), args.output)
     write_history(args.output, log)
 

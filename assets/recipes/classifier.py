@@ -17,16 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from blip import CLASS, PAD, SEPARATOR, batch_of, encoded, plain, tokenizer
+from blip import CLASS, PAD, SEPARATOR, batch_of, encoded, tokenizer
 from blip import train as train_blip
-from eyes import LAYERS, PATCH, SIDE, WIDTH, DenseHeads, Eyes
-from eyes import trained as trained_eyes
+from eyes import LAYERS, PATCH, SIDE, WIDTH, DenseHeads, Eyes, trained_eyes
 from PIL import Image
 from torch.nn.functional import cross_entropy
 from toytown.language import Statement, description, is_true, remark
 from toytown.pictures import Scene, compose, render, scene
 from toytown.vocabulary import LABELS, PLACES, counted
-from training import TimedTrainer, facts, parameters, run, save_checkpoint, write_history
+from training import TimedTrainer, facts, parameters, plain, run, save_checkpoint, write_history
 from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -93,12 +92,12 @@ class LearningClassifier(CLIPModel):
 
 
 def configuration() -> CLIPConfig:
-    """A CLIP of 1.5 million parameters."""
+    """A CLIP of 1.7 million parameters."""
     text = {
         "vocab_size": len(tokenizer()),
         "hidden_size": 128,
         "intermediate_size": 256,
-        "num_hidden_layers": 3,
+        "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "max_position_embeddings": 64,
         "pad_token_id": PAD,
@@ -274,7 +273,7 @@ backgrounds; no person's photograph was used.
 def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     model = with_eyes(LearningClassifier(configuration()), trained_eyes(args))
-    log = train_blip(args, model, ClassifierTrainer, tell, collate, STEPS, BATCH)
+    model, log = train_blip(args, model, ClassifierTrainer, tell, collate, STEPS, BATCH)
     save_checkpoint(plain(model, CLIPModel), processor(), args.output)
     write_history(args.output, log)
 

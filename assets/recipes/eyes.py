@@ -29,9 +29,9 @@ from toytown.vocabulary import LABELS, PAINTS, PLACES
 from training import (
     ROOT,
     TimedTrainer,
-    last_checkpoint,
     options,
     parameters,
+    trained,
     trainer_arguments,
 )
 from transformers import BlipVisionConfig, BlipVisionModel, set_seed
@@ -272,23 +272,19 @@ def train(args: Namespace) -> Eyes:
         more = {"per_device_train_batch_size": BATCH, "bf16": True}
         more |= {"learning_rate": stage["learning_rate"]}
         more |= {"eval_strategy": "no"} if args.smoke else {}
-        folder, start = args.build / name, first
-        first += steps * BATCH
-        if (folder / f"checkpoint-{steps}" / "trainer_state.json").is_file():
-            model = Eyes.from_pretrained(folder / f"checkpoint-{steps}")
-            continue
         trainer = EyesTrainer(
             model=model,
-            args=trainer_arguments(folder, steps, args.seed, **more),
-            train_dataset=Looking("train", steps * BATCH, start, stage["crowds"]),
+            args=trainer_arguments(args.build / name, steps, args.seed, **more),
+            train_dataset=Looking("train", steps * BATCH, first, stage["crowds"]),
             eval_dataset=Looking("validation", 100),
             data_collator=collate,
         )
-        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+        trained(trainer)
+        model, first = trainer.model, first + steps * BATCH
     return model
 
 
-def trained(args: Namespace) -> Eyes:
+def trained_eyes(args: Namespace) -> Eyes:
     """The eyes for a recipe to start from: trained first where training/eyes has not ended."""
     build = args.build.parent / "eyes"
     return train(Namespace(seed=args.seed, smoke=args.smoke, build=build))

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from blip import batch_of, configuration, encoded, plain, processor, seen, with_eyes
+from blip import batch_of, configuration, encoded, processor, seen, with_eyes
 from blip import train as train_blip
 from eyes import WIDTH, DenseHeads
 from PIL import Image
 from torch.nn.functional import cross_entropy, normalize
 from toytown.language import STARTS, Statement, description, is_true, remark, swapped
 from toytown.pictures import Scene, render, scene
-from training import TimedTrainer, facts, parameters, run, save_checkpoint, write_history
+from training import TimedTrainer, facts, parameters, plain, run, save_checkpoint, write_history
 from transformers import BlipConfig, BlipForImageTextRetrieval
 
 STEPS, BATCH, TRUE = 3000, 32, 2
@@ -240,7 +240,7 @@ def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     config = configuration(LAYERS, image_text_hidden_size=128)
     model = with_eyes(LearningMatcher(config), args)
-    log = train_blip(args, model, MatcherTrainer, tell, collate, STEPS, BATCH)
+    model, log = train_blip(args, model, MatcherTrainer, tell, collate, STEPS, BATCH)
     save_checkpoint(plain(model, BlipForImageTextRetrieval), processor(), args.output)
     write_history(args.output, log)
 

@@ -7,8 +7,8 @@ The architecture is transformers' SamModel (Kirillov et al., 2023, https://arxiv
 an image encoder that runs once a picture, a prompt encoder, and a small decoder that runs once a
 prompt. What differs from the paper is what makes a small one learn in minutes:
 
-1. For the first third only the image encoder learns, from the dense loss of eyes.py: each token
-   must name and box the thing that covers it. That stays as a helper after.
+1. First only the image encoder learns ("look"), from the dense loss of eyes.py: each token must
+   name and box the thing that covers it. That stays as a helper when all of it learns ("cut").
 2. The three masks have fixed meanings. The paper lets them find their own (only the best of three
    is corrected); here the first is the part under the click, by colour, the second the whole
    thing, the third the thing with all that touches it. The score predicts each mask's IoU with the
@@ -35,10 +35,11 @@ from toytown.pictures import Picture, render, scene
 from training import (
     TimedTrainer,
     facts,
-    last_checkpoint,
     parameters,
+    plain,
     run,
     save_checkpoint,
+    trained,
     trainer_arguments,
     write_history,
 )
@@ -48,8 +49,11 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 SIDE = 160  # pixels that the model sees
 GRID = 20  # tokens a side
 FINE = 4 * GRID  # cells a side of the masks that the decoder draws
-STEPS, SMOKE_STEPS, BATCH = 3000, 8, 16
-DENSE_SHARE = 0.3  # of the steps
+STAGES = {
+    "look": {"steps": 1500, "dense_only": True},
+    "cut": {"steps": 2400, "dense_only": False},
+}
+SMOKE_STEPS, BATCH = 8, 16
 PROMPTS = 3  # a picture
 PART, WHOLE, GROUP = range(3)
 TEST_SCENES, FRESH = 500, 1000  # the first thousand of the test split are for the notebooks
@@ -274,8 +278,8 @@ def iou(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
 
 
 def configuration() -> SamConfig:
-    """A SAM of 1.3 million parameters."""
-    width, channels = 128, 64
+    """A SAM of 1.2 million parameters."""
+    width, channels = 128, 96
     return SamConfig(
         attn_implementation="eager",  # on a CPU, several times faster to train than the fused one
         vision_config={
@@ -317,13 +321,13 @@ def fresh_model() -> LearningSam:
 
 
 class SegmenterTrainer(TimedTrainer):
-    """The Trainer, with the dense loss alone at first, and IoU as its measurement."""
+    """The Trainer, with the dense loss alone in the first stage, and IoU as its measurement."""
+
+    dense_only = False
 
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
         """The dense loss first, then all of it."""
-        step = self.state.global_step
-        dense_only = step < DENSE_SHARE * self.args.max_steps
-        outputs = model(**inputs, dense_only=dense_only, seed=step)
+        outputs = model(**inputs, dense_only=self.dense_only, seed=self.state.global_step)
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def evaluate(self, *args, **kwargs) -> dict[str, float]:
@@ -512,25 +516,31 @@ License 1.1) on drawn backgrounds; no person's photograph was used.
 
 
 def train(args: Namespace) -> None:
-    """Train from the last state on, and write the checkpoint, without its card."""
+    """Train from the last state on, stage by stage, and write the checkpoint, without its card."""
     set_seed(args.seed)
-    steps = SMOKE_STEPS if args.smoke else STEPS
-    model = fresh_model()
-    print(f"{parameters(model):,} parameters, {steps} steps of {BATCH} scenes")
-    more = {"per_device_train_batch_size": BATCH, "bf16": True}
-    more |= {"eval_strategy": "no"} if args.smoke else {}
-    trainer = SegmenterTrainer(
-        model=model,
-        args=trainer_arguments(args.build, steps, args.seed, **more),
-        train_dataset=Prompts("train", steps * BATCH),
-        eval_dataset=Prompts("validation", 50),
-        data_collator=collate,
-    )
-    trainer.train(resume_from_checkpoint=last_checkpoint(args.build))
-    plain = SamModel(model.config)
-    plain.load_state_dict(model.state_dict(), strict=False)  # all but the dense heads
-    save_checkpoint(plain.eval(), processor(), args.output)
-    write_history(args.output, trainer.state.log_history)
+    model, history, first = fresh_model(), [], 0
+    for name, stage in STAGES.items():
+        steps = SMOKE_STEPS if args.smoke else stage["steps"]
+        print(f"{name}: {parameters(model):,} parameters, {steps} steps of {BATCH} scenes")
+        more = {"per_device_train_batch_size": BATCH, "bf16": True}
+        more |= {"eval_strategy": "no"} if args.smoke else {}
+        folder = args.build / name
+        trainer = SegmenterTrainer(
+            model=model,
+            args=trainer_arguments(folder, steps, args.seed, **more),
+            train_dataset=Prompts("train", steps * BATCH, first * BATCH),
+            eval_dataset=Prompts("validation", 50),
+            data_collator=collate,
+        )
+        trainer.dense_only = stage["dense_only"]
+        log = trained(trainer)
+        seconds = history[-1]["seconds"] if history else 0
+        history += [
+            row | {"step": first + row["step"], "seconds": seconds + row["seconds"]} for row in log
+        ]
+        model, first = trainer.model, first + steps
+    save_checkpoint(plain(model, SamModel), processor(), args.output)
+    write_history(args.output, history)
 
 
 if __name__ == "__main__":

@@ -92,6 +92,26 @@ def last_checkpoint(folder: Path) -> str | None:
     return steps[max(steps)] if steps else None
 
 
+def trained(trainer: TimedTrainer) -> list[dict]:
+    """Train from the last state on, or load the state of a training that has ended; its log."""
+    folder, steps = Path(trainer.args.output_dir), trainer.args.max_steps
+    last = last_checkpoint(folder)
+    if last != str(folder / f"checkpoint-{steps}"):
+        trainer.train(resume_from_checkpoint=last)
+        return trainer.state.log_history
+    trainer.model = type(trainer.model).from_pretrained(last)
+    return json.loads((Path(last) / "trainer_state.json").read_text())["log_history"]
+
+
+def plain(model: PreTrainedModel, cls: type[PreTrainedModel]) -> PreTrainedModel:
+    """The same weights in the class that a notebook loads, without the heads for training."""
+    kept = cls(model.config)
+    missing, _ = kept.load_state_dict(model.state_dict(), strict=False)
+    if missing:
+        raise ValueError(f"{cls.__name__} would keep random weights for {', '.join(missing)}.")
+    return kept.eval()
+
+
 def save_checkpoint(model: PreTrainedModel, processor, folder: Path) -> None:
     """Write a model as half-precision safetensors that load as float32, beside, then renamed.
 
