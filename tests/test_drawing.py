@@ -142,6 +142,86 @@ def test_a_thing_keeps_its_colour_when_python_starts_again():
     assert len(said) == 1
 
 
+# ------------------------------------------------------------------------------------ masks
+
+
+def rectangle(left, upper, right, lower):
+    mask = np.zeros((300, 400), bool)
+    mask[upper:lower, left:right] = True
+    return mask
+
+
+def coloured(axes):
+    """The inside of the axes as a reader sees it, its colours from 0 to 255, first row on top."""
+    axes.figure.canvas.draw()
+    pixels = np.asarray(axes.figure.canvas.buffer_rgba())[..., :3]
+    left, lower, right, upper = (round(edge) for edge in axes.get_window_extent().extents)
+    return pixels[len(pixels) - upper : len(pixels) - lower, left:right].astype(int)
+
+
+def at(seen, x, y):
+    """The colour that is seen at pixel x, y of the picture."""
+    return seen[round((y + 0.5) / 300 * len(seen)), round((x + 0.5) / 400 * seen.shape[1])]
+
+
+def test_a_mask_colours_its_own_pixels_and_no_others():
+    seen = coloured(drawing.masks(PICTURE, rectangle(100, 50, 200, 250)))
+    inside, outside = at(seen, 150, 150), at(seen, 300, 150)
+    assert outside.tolist() == [255, 255, 255]
+    blue = np.array(to_rgb(drawing.PALETTE[0])) * 255
+    assert inside == pytest.approx(0.55 * blue + 0.45 * 255, abs=3)
+    for x, y in ((110, 60), (190, 240)):
+        assert at(seen, x, y).tolist() == inside.tolist()
+    for x, y in ((90, 150), (210, 150), (150, 40), (150, 260)):
+        assert at(seen, x, y).tolist() == [255, 255, 255]
+
+
+def test_what_is_masked_can_still_be_made_out():
+    picture = PICTURE.copy()
+    picture.paste("black", (100, 50, 150, 250))
+    seen = coloured(drawing.masks(picture, rectangle(100, 50, 200, 250)))
+    assert at(seen, 175, 150).sum() - at(seen, 125, 150).sum() > 200
+
+
+def test_each_mask_has_its_own_colour_and_a_smaller_one_lies_on_top():
+    large, small = rectangle(20, 20, 380, 280), rectangle(150, 100, 250, 200)
+    for order in ((large, small), (small, large)):
+        seen = coloured(drawing.masks(PICTURE, np.stack(order)))
+        colours = at(seen, 200, 150), at(seen, 80, 150)
+        assert np.abs(colours[0] - colours[1]).max() > 60
+        own = np.array(to_rgb(drawing.PALETTE[0 if order[0] is small else 1])) * 255
+        below = at(seen, 80, 150)
+        assert colours[0] == pytest.approx(0.55 * own + 0.45 * below, abs=3)
+
+
+def test_a_click_stands_where_it_was_and_tells_its_kind_by_shape_and_colour():
+    masks = np.zeros((1, 300, 400), bool)
+    axes = drawing.masks(PICTURE, masks, points=[(300, 60), (50, 200)], labels=[1, 0])
+    inside, outside = axes.collections
+    assert inside.get_offsets().tolist() == [[300, 60]]
+    assert outside.get_offsets().tolist() == [[50, 200]]
+    assert len(inside.get_paths()[0]) == len(outside.get_paths()[0])
+    assert not np.allclose(inside.get_paths()[0].vertices, outside.get_paths()[0].vertices)
+    assert inside.get_facecolor().tolist() != outside.get_facecolor().tolist()
+    again = drawing.masks(PICTURE, masks, points=[(1, 2)]).collections[0]
+    assert again.get_facecolor().tolist() == inside.get_facecolor().tolist(), "1 if not told"
+
+
+def test_a_tensor_and_masks_of_nothing_or_everything_are_drawn_without_a_warning():
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        masks = torch.stack([torch.zeros(300, 400), torch.ones(300, 400)]).bool()
+        seen = coloured(drawing.masks(PICTURE, masks))
+    assert len(np.unique(seen.reshape(-1, 3), axis=0)) == 1
+
+
+def test_masks_of_another_size_than_the_picture_are_refused():
+    with pytest.raises(ValueError, match=r"shape \(1, 400, 300\) do not fit .* 300 rows and 400"):
+        drawing.masks(PICTURE, np.zeros((400, 300), bool))
+
+
 # -------------------------------------------------------------------------------- attention
 
 
@@ -246,10 +326,11 @@ def test_every_number_can_be_read_on_its_cell():
     "draw",
     [
         lambda axes: drawing.boxes(PICTURE, FOUND, "A title", axes),
+        lambda axes: drawing.masks(PICTURE, np.zeros((300, 400)), "A title", axes),
         lambda axes: drawing.attention(PICTURE, np.eye(2), "A title", axes),
         lambda axes: drawing.heatmap(MATRIX, "ab", "xyz", "A title", axes),
     ],
-    ids=["boxes", "attention", "heatmap"],
+    ids=["boxes", "masks", "attention", "heatmap"],
 )
 def test_a_figure_is_drawn_where_it_is_asked_for(draw):
     _, (left, right) = plt.subplots(1, 2)

@@ -1,4 +1,4 @@
-"""Figures that several notebooks draw: boxes, attention and matrices over matplotlib.
+"""Figures that several notebooks draw: boxes, masks, attention and matrices over matplotlib.
 
 Each returns the matplotlib Axes, so that a cell can add to it. Colours are Okabe and Ito's (2008,
 https://jfly.uni-koeln.de/color), which colour-blind readers can tell apart.
@@ -48,6 +48,50 @@ def boxes(
             verticalalignment="bottom" if above else "top", clip_on=True,
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
+    return axes
+
+
+def masks(
+    image: Image.Image,
+    masks: np.ndarray,
+    title: str = "",
+    axes: "Axes | None" = None,
+    points: Sequence[Sequence[float]] = (),
+    labels: Sequence[int] | None = None,
+) -> "Axes":
+    """Lay masks over a picture, each with its own colour and outline, and the clicks on top.
+
+    Args:
+        image: the picture.
+        masks: bool, shape (masks, height, width) or (height, width); an array or a tensor on the
+            CPU. Smaller ones lie on larger ones.
+        title: over the picture.
+        axes: where to draw; a new figure if None.
+        points: clicks (x, y) in pixels.
+        labels: for each click 1, drawn as a plus, or 0, drawn as a cross; all are 1 if None.
+
+    Raises ValueError where the masks are not as large as the picture.
+    """
+    from matplotlib.colors import to_rgba
+
+    layers = np.asarray(masks, dtype=bool)
+    layers = layers.reshape(-1, *layers.shape[-2:])
+    if layers.shape[1:] != (image.height, image.width):
+        size = f"{image.height} rows and {image.width} columns"
+        raise ValueError(f"Masks of shape {layers.shape} do not fit a picture of {size}.")
+    axes = axes if axes is not None else _picture_axes()
+    axes.imshow(image)
+    _without_ticks(axes, title)
+    for number in np.argsort(-layers.sum((1, 2)), kind="stable"):
+        layer, colour = layers[number], PALETTE[number % len(PALETTE)]
+        axes.imshow(np.where(layer[..., None], to_rgba(colour, 0.55), 0))
+        if layer.any() and not layer.all():  # else there is no outline
+            axes.contour(layer, [0.5], colors="white", linewidths=3.5)
+            axes.contour(layer, [0.5], colors=colour, linewidths=1.8)
+    labels = labels if labels is not None else [1] * len(points)
+    for (x, y), inside in zip(points, labels, strict=True):
+        marker, colour = ("P", PALETTE[2]) if inside else ("X", PALETTE[1])
+        axes.scatter(x, y, 190, colour, marker=marker, edgecolors="white", linewidths=1.6, zorder=3)
     return axes
 
 
