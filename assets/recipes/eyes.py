@@ -260,8 +260,8 @@ def deepened(eyes: Eyes, layers: int) -> Eyes:
     return deeper
 
 
-def train(args: Namespace) -> Eyes:
-    """Train the eyes from their last state on, stage by stage."""
+def train(args: Namespace, until: str = "count") -> Eyes:
+    """Train the eyes from their last state on, stage by stage, to the end of stage `until`."""
     set_seed(args.seed)
     model, first = Eyes(vision_configuration(STAGES["look"]["layers"])), 0
     for name, stage in STAGES.items():
@@ -281,13 +281,16 @@ def train(args: Namespace) -> Eyes:
         )
         trained(trainer)
         model, first = trainer.model, first + steps * BATCH
+        if name == until:
+            break
     return model
 
 
-def trained_eyes(args: Namespace) -> Eyes:
-    """The eyes for a recipe to start from: trained first where training/eyes has not ended."""
-    build = args.build.parent / "eyes"
-    return train(Namespace(seed=args.seed, smoke=args.smoke, build=build))
+def trained_eyes(args: Namespace, until: str = "count") -> Eyes:
+    """The eyes for a recipe to start from: trained first where training/eyes has not got there."""
+    return train(
+        Namespace(seed=args.seed, smoke=args.smoke, build=args.build.parent / "eyes"), until
+    )
 
 
 def main() -> None:

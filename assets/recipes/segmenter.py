@@ -1,14 +1,14 @@
-"""Train the course's segmenter: SAM, from scratch, on Toytown.
+"""Train the course's segmenter: SAM, on Toytown.
 
-    python assets/recipes/segmenter.py              # an hour on one CPU core
+    python assets/recipes/segmenter.py              # an hour on one CPU core, the eyes apart
     python assets/recipes/segmenter.py --smoke      # half a minute, to see the loss fall
 
 The architecture is transformers' SamModel (Kirillov et al., 2023, https://arxiv.org/abs/2304.02643):
 an image encoder that runs once a picture, a prompt encoder, and a small decoder that runs once a
 prompt. What differs from the paper is what makes a small one learn in minutes:
 
-1. First only the image encoder learns ("look"), from the dense loss of eyes.py: each token must
-   name and box the thing that covers it. That stays as a helper when all of it learns ("cut").
+1. The image encoder starts from the eyes as they are when they can name things but not yet count
+   (the stage "look" of eyes.py), looking at larger pictures; their dense loss goes on helping.
 2. The three masks have fixed meanings. The paper lets them find their own (only the best of three
    is corrected); here the first is the part under the click, by colour, the second the whole
    thing, the third the thing with all that touches it. The score predicts each mask's IoU with the
@@ -24,12 +24,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from eyes import DenseHeads, dense_targets, drawn, stack
+from eyes import (
+    PATCH,
+    STAGES,
+    DenseHeads,
+    dense_targets,
+    drawn,
+    stack,
+    trained_eyes,
+    vision_configuration,
+)
+from eyes import SIDE as EYES_SIDE
 from PIL import Image
 from scipy.ndimage import binary_dilation, label
 from scipy.stats import spearmanr
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, mse_loss
+from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, interpolate, mse_loss
 from torch.utils.data import Dataset
 from toytown.pictures import Picture, render, scene
 from training import (
@@ -46,14 +56,10 @@ from training import (
 from transformers import SamConfig, SamModel, SamProcessor, set_seed
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-SIDE = 160  # pixels that the model sees
-GRID = 20  # tokens a side
+SIDE = 192  # pixels that the model sees
+GRID = SIDE // PATCH  # tokens a side
 FINE = 4 * GRID  # cells a side of the masks that the decoder draws
-STAGES = {
-    "look": {"steps": 1500, "dense_only": True},
-    "cut": {"steps": 2400, "dense_only": False},
-}
-SMOKE_STEPS, BATCH = 8, 16
+STEPS, SMOKE_STEPS, BATCH = 2600, 8, 16
 PROMPTS = 3  # a picture
 PART, WHOLE, GROUP = range(3)
 TEST_SCENES, FRESH = 500, 1000  # the first thousand of the test split are for the notebooks
@@ -179,20 +185,18 @@ class LearningSam(SamModel):
         super().__init__(config)
         self.dense = DenseHeads(config.vision_config.output_channels)
 
-    def forward(self, pixel_values=None, prompts=None, dense_only=False, seed=0, **kwargs):
+    def forward(self, pixel_values=None, prompts=None, seed=0, **kwargs):
         """SAM's forward, or with prompts its loss, as {"loss": …}."""
         if prompts is None:
             return super().forward(pixel_values=pixel_values, **kwargs)
         embeddings = self.vision_encoder(pixel_values).last_hidden_state
         tokens = embeddings.flatten(2).transpose(1, 2)
         loss = self.dense(tokens, tokens.mean(1), prompts)
-        if dense_only:
-            return {"loss": loss}
         rng = np.random.default_rng(seed)
         points, masks, on = prompts["points"][:, :, None], prompts["masks"], prompts["on"]
         first = super().forward(image_embeddings=embeddings, input_points=points)
-        finer = [enlarged(first.pred_masks.detach()[:, i]) for i in range(PROMPTS)]
-        guess = torch.stack(finer, 1)[:, :, WHOLE].numpy() > 0
+        whole = first.pred_masks.detach()[:, :, WHOLE]
+        guess = enlarged(whole, SIDE).numpy() > 0
         loss = 0.3 * loss + mask_loss(first, masks, masks[:, :, WHOLE], on)
         if rng.random() < 0.4:
             many = bool(rng.random() < 0.5)
@@ -248,9 +252,9 @@ def more_clicks(
     return torch.tensor(points), torch.tensor(labels), torch.tensor(wanted)
 
 
-def enlarged(logits: torch.Tensor) -> torch.Tensor:
-    """Mask logits at the picture's size, as the processor makes them: (n, k, FINE, FINE) → SIDE."""
-    return interpolate(logits.float(), (SIDE, SIDE), mode="bilinear", align_corners=False)
+def enlarged(logits: torch.Tensor, side: int) -> torch.Tensor:
+    """Mask logits as the processor enlarges them: (n, k, FINE, FINE) to (n, k, side, side)."""
+    return interpolate(logits.float(), (side, side), mode="bilinear", align_corners=False)
 
 
 def mask_loss(outputs, masks: torch.Tensor, meant: torch.Tensor, on: torch.Tensor) -> torch.Tensor:
@@ -258,16 +262,19 @@ def mask_loss(outputs, masks: torch.Tensor, meant: torch.Tensor, on: torch.Tenso
 
     masks: (batch, prompts, n, SIDE, SIDE), one for each that is predicted. meant: (batch, prompts,
     SIDE, SIDE), the mask that the score is about. on: (batch, prompts), False for background.
+    They are compared at half the side, where a cell on an edge is covered in part.
     (Dice: Milletari et al., 2016, https://arxiv.org/abs/1606.04797)
     """
     scores = outputs.iou_scores.float()
-    logits, wanted = enlarged(outputs.pred_masks[on]), masks[on].float()
+    logits = enlarged(outputs.pred_masks[on], SIDE // 2)
+    wanted = avg_pool2d(masks[on].float(), 2)
     found = logits.sigmoid()
     entropy = binary_cross_entropy_with_logits(logits, wanted)
     both = 2 * (found * wanted).sum((-1, -2)) + 1
-    dice = 1 - both / (found.sum((-1, -2)) + wanted.sum((-1, -2)) + 1)
+    dice = 1 - both / (found.square().sum((-1, -2)) + wanted.square().sum((-1, -2)) + 1)
     true = torch.zeros_like(scores)
-    true[on] = iou(logits.detach() > 0, meant[on][:, None])
+    whole = avg_pool2d(meant[on][:, None].float(), 2) > 0.5
+    true[on] = iou(logits.detach() > 0, whole)
     return 4 * entropy + dice.mean() + mse_loss(scores, true)
 
 
@@ -278,28 +285,28 @@ def iou(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
 
 
 def configuration() -> SamConfig:
-    """A SAM of 1.2 million parameters."""
-    width, channels = 128, 96
+    """A SAM of 1.4 million parameters, its image encoder like the eyes."""
+    channels, eyes = 64, vision_configuration(STAGES["look"]["layers"])
     return SamConfig(
         attn_implementation="eager",  # on a CPU, several times faster to train than the fused one
         vision_config={
-            "hidden_size": width,
+            "hidden_size": eyes.hidden_size,
             "output_channels": channels,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 4,
-            "mlp_ratio": 3.0,
+            "num_hidden_layers": eyes.num_hidden_layers,
+            "num_attention_heads": eyes.num_attention_heads,
+            "mlp_dim": eyes.intermediate_size,
             "image_size": SIDE,
-            "patch_size": SIDE // GRID,
+            "patch_size": PATCH,
             "initializer_range": 0.02,  # its default, 1e-10, is for loading, not for learning
             "use_rel_pos": False,
-            "window_size": GRID // 2,
-            "global_attn_indexes": [1, 3],
+            "window_size": 0,  # every token looks at all: there are few
+            "global_attn_indexes": [],
             "num_pos_feats": channels // 2,
         },
         prompt_encoder_config={
             "hidden_size": channels,
             "image_size": SIDE,
-            "patch_size": SIDE // GRID,
+            "patch_size": PATCH,
             "mask_input_channels": 16,
         },
         mask_decoder_config={
@@ -311,9 +318,20 @@ def configuration() -> SamConfig:
     )
 
 
-def fresh_model() -> LearningSam:
-    """A model that has learnt nothing, its position codes at a scale that a small grid needs."""
-    model = LearningSam(configuration())
+def with_eyes(model: LearningSam, args: Namespace) -> LearningSam:
+    """Give SAM's image encoder the eyes' layers, and position codes that fit few tokens."""
+    theirs, ours = trained_eyes(args, "look").state_dict(), model.vision_encoder.state_dict()
+    names = {"projection": "proj", "fc1": "lin1", "fc2": "lin2", "self_attn": "attn"}
+    for name, value in theirs.items():
+        if name.startswith("encoder.layers."):
+            parts = name.removeprefix("encoder.").split(".")
+            ours[".".join(names.get(part, part) for part in parts)] = value
+        elif name.startswith("embeddings.patch_embedding."):
+            ours[name.replace("embeddings.patch_embedding", "patch_embed.projection")] = value
+    grid = theirs["embeddings.position_embedding"][:, 1:].unflatten(1, (-1, EYES_SIDE // PATCH))
+    larger = interpolate(grid.permute(0, 3, 1, 2), (GRID, GRID), mode="bicubic")
+    ours["pos_embed"] = larger.permute(0, 2, 3, 1)
+    model.vision_encoder.load_state_dict(ours)
     with torch.no_grad():
         codes = model.shared_image_embedding.positional_embedding
         codes.copy_(torch.randn_like(codes))
@@ -321,13 +339,11 @@ def fresh_model() -> LearningSam:
 
 
 class SegmenterTrainer(TimedTrainer):
-    """The Trainer, with the dense loss alone in the first stage, and IoU as its measurement."""
-
-    dense_only = False
+    """The Trainer, with IoU as its measurement."""
 
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
-        """The dense loss first, then all of it."""
-        outputs = model(**inputs, dense_only=self.dense_only, seed=self.state.global_step)
+        """The loss, whose random clicks depend on the step alone."""
+        outputs = model(**inputs, seed=self.state.global_step)
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def evaluate(self, *args, **kwargs) -> dict[str, float]:
@@ -463,7 +479,7 @@ tags: [sam, toytown]
 # Toytown segmenter
 
 A genuine SAM ([Kirillov et al., 2023](https://arxiv.org/abs/2304.02643)), small: {parameters:,}
-parameters, {megabytes:.1f} MB in half precision (loaded in float32), trained from nothing on
+parameters, {megabytes:.1f} MB in half precision (loaded in float32), trained on
 pictures of [Toytown](../../recipes/toytown). Give it a click or a box, and it cuts out what is
 there.
 
@@ -516,31 +532,23 @@ License 1.1) on drawn backgrounds; no person's photograph was used.
 
 
 def train(args: Namespace) -> None:
-    """Train from the last state on, stage by stage, and write the checkpoint, without its card."""
+    """Train from the last state on, and write the checkpoint, without its card."""
     set_seed(args.seed)
-    model, history, first = fresh_model(), [], 0
-    for name, stage in STAGES.items():
-        steps = SMOKE_STEPS if args.smoke else stage["steps"]
-        print(f"{name}: {parameters(model):,} parameters, {steps} steps of {BATCH} scenes")
-        more = {"per_device_train_batch_size": BATCH, "bf16": True}
-        more |= {"eval_strategy": "no"} if args.smoke else {}
-        folder = args.build / name
-        trainer = SegmenterTrainer(
-            model=model,
-            args=trainer_arguments(folder, steps, args.seed, **more),
-            train_dataset=Prompts("train", steps * BATCH, first * BATCH),
-            eval_dataset=Prompts("validation", 50),
-            data_collator=collate,
-        )
-        trainer.dense_only = stage["dense_only"]
-        log = trained(trainer)
-        seconds = history[-1]["seconds"] if history else 0
-        history += [
-            row | {"step": first + row["step"], "seconds": seconds + row["seconds"]} for row in log
-        ]
-        model, first = trainer.model, first + steps
-    save_checkpoint(plain(model, SamModel), processor(), args.output)
-    write_history(args.output, history)
+    steps = SMOKE_STEPS if args.smoke else STEPS
+    model = with_eyes(LearningSam(configuration()), args)
+    print(f"{parameters(model):,} parameters, {steps} steps of {BATCH} scenes")
+    more = {"per_device_train_batch_size": BATCH, "bf16": True}
+    more |= {"eval_strategy": "no"} if args.smoke else {}
+    trainer = SegmenterTrainer(
+        model=model,
+        args=trainer_arguments(args.build, steps, args.seed, **more),
+        train_dataset=Prompts("train", steps * BATCH, first=2_000_000),
+        eval_dataset=Prompts("validation", 50),
+        data_collator=collate,
+    )
+    log = trained(trainer)
+    save_checkpoint(plain(trainer.model, SamModel), processor(), args.output)
+    write_history(args.output, log)
 
 
 if __name__ == "__main__":
