@@ -207,6 +207,23 @@ def test_a_click_stands_where_it_was_and_tells_its_kind_by_shape_and_colour():
     assert again.get_facecolor().tolist() == inside.get_facecolor().tolist(), "1 if not told"
 
 
+def test_a_name_stands_on_its_mask_in_the_colour_that_it_has_everywhere():
+    both = np.stack([rectangle(20, 20, 180, 280), rectangle(250, 100, 350, 200)])
+    axes = drawing.masks(PICTURE, both, names=["cat", "bus"])
+    texts = {text.get_text().strip(): text for text in axes.texts}
+    for name, mask in zip(("cat", "bus"), both, strict=True):
+        x, y = texts[name].get_position()
+        assert mask[y, x]
+        assert to_hex(texts[name].get_bbox_patch().get_facecolor()) == colours(name)[name]
+
+
+def test_a_name_stands_on_a_ring_and_not_in_its_hole():
+    y, x = np.mgrid[:300, :400]
+    radius = np.hypot(x - 200, y - 150)
+    axes = drawing.masks(PICTURE, (radius > 60) & (radius < 120), names=["ring"])
+    assert 80 < radius[axes.texts[0].get_position()[::-1]] < 100
+
+
 def test_a_tensor_and_masks_of_nothing_or_everything_are_drawn_without_a_warning():
     import torch
 

@@ -58,6 +58,7 @@ def masks(
     axes: "Axes | None" = None,
     points: Sequence[Sequence[float]] = (),
     labels: Sequence[int] | None = None,
+    names: Sequence[str] = (),
 ) -> "Axes":
     """Lay masks over a picture, each with its own colour and outline, and the clicks on top.
 
@@ -69,8 +70,10 @@ def masks(
         axes: where to draw; a new figure if None.
         points: clicks (x, y) in pixels.
         labels: for each click 1, drawn as a plus, or 0, drawn as a cross; all are 1 if None.
+        names: one for each mask, written on it; a name has one colour in every picture.
 
-    Raises ValueError where the masks are not as large as the picture.
+    Raises:
+        ValueError: the masks are not as large as the picture.
     """
     from matplotlib.colors import to_rgba
 
@@ -83,11 +86,17 @@ def masks(
     axes.imshow(image)
     _without_ticks(axes, title)
     for number in np.argsort(-layers.sum((1, 2)), kind="stable"):
-        layer, colour = layers[number], PALETTE[number % len(PALETTE)]
+        layer = layers[number]
+        colour = colour_of(names[number]) if names else PALETTE[number % len(PALETTE)]
         axes.imshow(np.where(layer[..., None], to_rgba(colour, 0.55), 0))
         if layer.any() and not layer.all():  # else there is no outline
             axes.contour(layer, [0.5], colors="white", linewidths=3.5)
             axes.contour(layer, [0.5], colors=colour, linewidths=1.8)
+        if names and layer.any():
+            axes.text(
+                *_inmost(layer), f" {names[number]} ", color="white", fontsize=9, ha="center",
+                va="center", bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.5},
+            )  # fmt: skip
     labels = labels if labels is not None else [1] * len(points)
     for (x, y), inside in zip(points, labels, strict=True):
         marker, colour = ("P", PALETTE[2]) if inside else ("X", PALETTE[1])
@@ -165,6 +174,15 @@ def _rectangle(x: float, y: float, width: float, height: float, colour: str, lin
     from matplotlib.patches import Rectangle
 
     return Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=line)
+
+
+def _inmost(mask: np.ndarray) -> tuple[int, int]:
+    """The pixel (x, y) of a mask that is farthest from its edge."""
+    from scipy.ndimage import distance_transform_edt
+
+    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    y, x = np.unravel_index(depth.argmax(), mask.shape)
+    return int(x), int(y)
 
 
 def _picture_axes() -> "Axes":
