@@ -43,7 +43,7 @@ from training import (
 )
 from transformers import BlipConfig, BlipForConditionalGeneration
 
-STEPS, BATCH, CAPTIONS = 4000, 32, 2
+STEPS, BATCH, CAPTIONS = 5000, 32, 2
 TEST_SCENES, FRESH = 500, 1000  # the first thousand of the test split are for the notebooks
 
 

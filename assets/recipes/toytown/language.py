@@ -71,7 +71,7 @@ def related(scene: Scene, relation: str) -> list[tuple[str, str, str]]:
     """Clear relations between things that are there once: (thing, relation, thing) triples.
 
     "on" comes from how the scene was built; the others need a gap of a quarter of the side between
-    the centres, and less than a fifth the other way.
+    the centres, and less than a fifth the other way. The widest gap comes first.
     """
     times = Counter(thing.name for thing in scene.things)
     once = [thing for thing in scene.things if times[thing.name] == 1]
@@ -87,8 +87,8 @@ def related(scene: Scene, relation: str) -> list[tuple[str, str, str]]:
                 "below": down < -0.25 and abs(right) < 0.2,
             }
             if a is not b and holds[relation]:
-                found.append((a.name, relation, b.name))
-    return found
+                found.append((max(abs(right), abs(down)), (a.name, relation, b.name)))
+    return [triple for _, triple in sorted(found, reverse=True)]
 
 
 def claims(statement: Statement, scene: Scene) -> dict[str, bool]:
@@ -136,7 +136,8 @@ def _holds(scene: Scene, subject: str, relation: str, other: str) -> bool:
 def description(scene: Scene, rng: np.random.Generator | None = None) -> Statement:
     """All that is to be said of a scene: every group, the place, one relation where one is clear.
 
-    The largest come first; with `rng` the order varies, and so does the relation.
+    The largest come first; with `rng` the order varies. The relation is the first of what stands
+    on what, and of the widest gap from left to right, and from above to below.
     """
     largest: dict[tuple, float] = {}
     for thing in scene.things:
@@ -147,9 +148,7 @@ def description(scene: Scene, rng: np.random.Generator | None = None) -> Stateme
     order = sorted(largest, key=lambda key: noise[key] - largest[key])
     groups = tuple(Group(name, counts[name, colour], colour) for name, colour in order)
     found = [triple for kind in ("on", "left of", "above") for triple in related(scene, kind)]
-    if not found:
-        return Statement(groups, scene.place)
-    return Statement(groups, scene.place, found[rng.integers(len(found)) if rng else 0])
+    return Statement(groups, scene.place, found[0] if found else None)
 
 
 def written(statement: Statement) -> str:
