@@ -134,6 +134,7 @@ class DenseHeads(nn.Module):
         self.colour = nn.Linear(width, len(PAINTS) + 1)
         self.number = nn.Linear(width, MOST)
         self.box = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 4))
+        self.centre = nn.Linear(width, 2)  # where it is in the picture: left of whom, above whom
         self.place = nn.Linear(width, len(PLACES))
         self.count = nn.Linear(width, len(LABELS) * (MOST + 1))
 
@@ -160,6 +161,8 @@ class DenseHeads(nn.Module):
                 centres = centres.repeat(1, 2).expand(len(tokens), -1, -1)[covered]
                 found = centres + 0.25 * self.box(tokens[covered])
                 loss = loss + 4 * l1_loss(found, targets["boxes"][covered])
+                middle = targets["boxes"][covered].unflatten(1, (2, 2)).mean(1)
+                loss = loss + 2 * l1_loss(self.centre(tokens[covered]), middle)
             loss = loss + 0.3 * cross_entropy(self.place(summary), targets["place"])
             counts = self.count(summary).unflatten(1, (len(LABELS), -1)).transpose(1, 2)
             wrong = cross_entropy(counts, targets["counts"], reduction="none")
