@@ -40,11 +40,12 @@ from toytown.vocabulary import LABELS
 from training import (
     ROOT,
     TimedTrainer,
+    continued,
     facts,
-    last_checkpoint,
     parameters,
     run,
     save_checkpoint,
+    trained,
     trainer_arguments,
     write_history,
 )
@@ -390,7 +391,7 @@ def train(args: Namespace) -> None:
     """Train from the last state on, stage by stage, and write the checkpoint, without its card."""
     set_seed(args.seed)
     model = DenseDetrForObjectDetection(configuration()).to(memory_format=torch.channels_last)
-    history, done = [], {"step": 0, "seconds": 0}
+    history, first = [], 0
     for name, stage in STAGES.items():
         steps = SMOKE_STEPS if args.smoke else stage["steps"]
         print(f"{name}: {parameters(model):,} parameters, {steps} steps of {BATCH} scenes")
@@ -401,16 +402,14 @@ def train(args: Namespace) -> None:
         trainer = DetectorTrainer(
             model=model,
             args=trainer_arguments(folder, steps, args.seed, **more),
-            train_dataset=ToytownDetection("train", steps * BATCH, first=done["step"] * BATCH),
+            train_dataset=ToytownDetection("train", steps * BATCH, first=first * BATCH),
             eval_dataset=ToytownDetection("validation", 100),
             data_collator=collate,
         )
         trainer.dense_share = stage["dense_share"]
-        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
-        log = trainer.state.log_history
-        history += [row | {key: done[key] + row[key] for key in done} for row in log]
-        last = [row for row in history if "loss" in row][-1]  # not what resuming may add after it
-        done = {key: last[key] for key in done}
+        history = continued(history, trained(trainer))
+        model = trainer.model.to(memory_format=torch.channels_last)
+        first += steps
     save_checkpoint(frozen(model), processor(), args.output)
     write_history(args.output, history)
 

@@ -10,7 +10,8 @@ prompt. What differs from the paper is what makes a small one learn in minutes:
 1. The image encoder starts from the eyes as they are when they can name things but not yet count
    (the stage "look" of eyes.py), looking at larger pictures; their dense loss goes on helping.
 2. Masks are fine work, and three clicks a picture teach it slowly. So every token must also draw
-   its own four by four cells of the mask of the thing that it lies on (`fine`).
+   its own four by four cells of the mask of the thing that it lies on. At first ("draw") the
+   image encoder learns from this and the dense loss alone, which costs a third of all of it.
 3. The three masks have fixed meanings. The paper lets them find their own (only the best of three
    is corrected); here the first is the part under the click, by colour, the second the whole
    thing, the third the thing with all that touches it. The score predicts each mask's IoU with the
@@ -28,7 +29,6 @@ import numpy as np
 import torch
 from eyes import (
     PATCH,
-    STAGES,
     DenseHeads,
     dense_targets,
     drawn,
@@ -37,6 +37,7 @@ from eyes import (
     vision_configuration,
 )
 from eyes import SIDE as EYES_SIDE
+from eyes import STAGES as EYES
 from PIL import Image
 from scipy.ndimage import binary_dilation, label
 from scipy.stats import spearmanr
@@ -46,6 +47,7 @@ from torch.utils.data import Dataset
 from toytown.pictures import Picture, render, scene
 from training import (
     TimedTrainer,
+    continued,
     facts,
     parameters,
     plain,
@@ -61,7 +63,11 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 SIDE = 192  # pixels that the model sees
 GRID = SIDE // PATCH  # tokens a side
 FINE = 4 * GRID  # cells a side of the masks that the decoder draws
-STEPS, SMOKE_STEPS, BATCH = 2600, 8, 16
+STAGES = {
+    "draw": {"max_steps": 1800, "per_device_train_batch_size": 32},
+    "cut": {"max_steps": 2600, "per_device_train_batch_size": 16},
+}
+SMOKE_STEPS = 8
 PROMPTS = 3  # a picture
 PART, WHOLE, GROUP = range(3)
 TEST_SCENES, FRESH = 500, 1000  # the first thousand of the test split are for the notebooks
@@ -205,7 +211,7 @@ class LearningSam(SamModel):
         self.dense = DenseHeads(config.vision_config.output_channels)
         self.fine = nn.Linear(config.vision_config.output_channels, 16)
 
-    def forward(self, pixel_values=None, prompts=None, seed=0, **kwargs):
+    def forward(self, pixel_values=None, prompts=None, draw_only=False, seed=0, **kwargs):
         """SAM's forward, or with prompts its loss, as {"loss": …}."""
         if prompts is None:
             return super().forward(pixel_values=pixel_values, **kwargs)
@@ -215,6 +221,8 @@ class LearningSam(SamModel):
         drawn_here = prompts["fine"][..., 0] >= 0
         cells = self.fine(tokens[drawn_here]).float()
         loss = loss + binary_cross_entropy_with_logits(cells, prompts["fine"][drawn_here])
+        if draw_only:
+            return {"loss": loss}
         rng = np.random.default_rng(seed)
         points, masks, on = prompts["points"][:, :, None], prompts["masks"], prompts["on"]
         first = super().forward(image_embeddings=embeddings, input_points=points)
@@ -309,7 +317,7 @@ def iou(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
 
 def configuration() -> SamConfig:
     """A SAM of 1.4 million parameters, its image encoder like the eyes."""
-    channels, eyes = 64, vision_configuration(STAGES["look"]["layers"])
+    channels, eyes = 64, vision_configuration(EYES["look"]["layers"])
     return SamConfig(
         attn_implementation="eager",  # on a CPU, several times faster to train than the fused one
         vision_config={
@@ -362,15 +370,19 @@ def with_eyes(model: LearningSam, args: Namespace) -> LearningSam:
 
 
 class SegmenterTrainer(TimedTrainer):
-    """The Trainer, with IoU as its measurement."""
+    """The Trainer, with IoU as its measurement once all of it learns."""
+
+    draw_only = False
 
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
         """The loss, whose random clicks depend on the step alone."""
-        outputs = model(**inputs, seed=self.state.global_step)
+        outputs = model(**inputs, draw_only=self.draw_only, seed=self.state.global_step)
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def evaluate(self, *args, **kwargs) -> dict[str, float]:
         """IoU from one click and from a box on fifty validation scenes."""
+        if self.draw_only:
+            return {}
         scores = measured(self.model, "validation", 50, side=320)
         metrics = {f"eval_{name}": scores[name] for name in ("click", "best", "box")}
         self.log(metrics)
@@ -485,7 +497,6 @@ def card(folder: Path) -> str:
         scenes=TEST_SCENES,
         parameters=parameters(model),
         **facts(folder),
-        batch=BATCH,
         side=SIDE,
         fine=FINE,
     )
@@ -543,8 +554,8 @@ exact box for each thing:
 
 ## Training
 
-`python assets/recipes/segmenter.py`: {steps:,} steps of {batch} scenes at {side} pixels with three
-prompts each, in {minutes:.0f} minutes on one CPU core of two; `training.json` has the curve.
+`python assets/recipes/segmenter.py`: {steps:,} steps of 32 or 16 scenes at {side} pixels,
+in {minutes:.0f} minutes on one CPU core of two; `training.json` has the curve.
 
 ## Limits
 
@@ -557,21 +568,24 @@ License 1.1) on drawn backgrounds; no person's photograph was used.
 def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     set_seed(args.seed)
-    steps = SMOKE_STEPS if args.smoke else STEPS
-    model = with_eyes(LearningSam(configuration()), args)
-    print(f"{parameters(model):,} parameters, {steps} steps of {BATCH} scenes")
-    more = {"per_device_train_batch_size": BATCH, "bf16": True}
-    more |= {"eval_strategy": "no"} if args.smoke else {}
-    trainer = SegmenterTrainer(
-        model=model,
-        args=trainer_arguments(args.build, steps, args.seed, **more),
-        train_dataset=Prompts("train", steps * BATCH, first=2_000_000),
-        eval_dataset=Prompts("validation", 50),
-        data_collator=collate,
-    )
-    log = trained(trainer)
-    save_checkpoint(plain(trainer.model, SamModel), processor(), args.output)
-    write_history(args.output, log)
+    model, history, first = with_eyes(LearningSam(configuration()), args), [], 2_000_000
+    for name, more in STAGES.items():
+        more = {"bf16": True} | more
+        more |= {"eval_strategy": "no", "max_steps": SMOKE_STEPS} if args.smoke else {}
+        steps, batch = more.pop("max_steps"), more["per_device_train_batch_size"]
+        print(f"{name}: {parameters(model):,} parameters, {steps} steps of {batch} scenes")
+        trainer = SegmenterTrainer(
+            model=model,
+            args=trainer_arguments(args.build / name, steps, args.seed, **more),
+            train_dataset=Prompts("train", steps * batch, first),
+            eval_dataset=Prompts("validation", 50),
+            data_collator=collate,
+        )
+        trainer.draw_only = name == "draw"
+        history = continued(history, trained(trainer))
+        model, first = trainer.model, first + steps * batch
+    save_checkpoint(plain(model, SamModel), processor(), args.output)
+    write_history(args.output, history)
 
 
 if __name__ == "__main__":

@@ -103,6 +103,14 @@ def trained(trainer: TimedTrainer) -> list[dict]:
     return json.loads((Path(last) / "trainer_state.json").read_text())["log_history"]
 
 
+def continued(history: list[dict], log: list[dict]) -> list[dict]:
+    """The log of a stage after those before it, its steps and seconds counted on."""
+    # A resumed training may add lines after the last that has a loss.
+    last = [row for row in history if "loss" in row][-1:] or [{"step": 0, "seconds": 0}]
+    done = {key: last[0][key] for key in ("step", "seconds")}
+    return history + [row | {key: done[key] + row[key] for key in done} for row in log]
+
+
 def plain(model: PreTrainedModel, cls: type[PreTrainedModel]) -> PreTrainedModel:
     """The same weights in the class that a notebook loads, without the heads for training."""
     kept = cls(model.config)
