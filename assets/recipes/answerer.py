@@ -213,7 +213,7 @@ Open Font License 1.1) on drawn backgrounds; no person's photograph was used.
 def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     model = with_eyes(LearningAnswerer(configuration(LAYERS)), args)
-    model, log = train_blip(args, model, AnswererTrainer, tell, collate, STEPS, BATCH)
+    log = train_blip(args, model, AnswererTrainer, tell, collate, STEPS, BATCH)
     save_checkpoint(plain(model, BlipForQuestionAnswering), processor(), args.output)
     write_history(args.output, log)
 

@@ -117,8 +117,8 @@ def train(
     steps: int,
     batch: int,
     **more,
-) -> tuple[PreTrainedModel, list[dict]]:
-    """Train a model on pictures and what `tell` says of them; returns it and the log."""
+) -> list[dict]:
+    """Train a model on pictures and what `tell` says of them; returns the log."""
     set_seed(args.seed)
     steps = 8 if args.smoke else steps
     print(f"{args.build.name}: {parameters(model):,} parameters, {steps} steps of {batch} scenes")
@@ -132,8 +132,7 @@ def train(
         eval_dataset=PicturesWithTexts(tell, "validation", 100),
         data_collator=collate,
     )
-    log = trained(trainer)
-    return trainer.model, log
+    return trained(trainer)
 
 
 def batch_of(samples: list) -> tuple[dict, list]:

@@ -231,7 +231,7 @@ backgrounds; no person's photograph was used.
 def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     model = with_eyes(LearningCaptioner(configuration()), args)
-    model, log = train_blip(args, model, CaptionerTrainer, tell, collate, STEPS, BATCH)
+    log = train_blip(args, model, CaptionerTrainer, tell, collate, STEPS, BATCH)
     save_checkpoint(plain(model, BlipForConditionalGeneration), processor(), args.output)
     write_history(args.output, log)
 

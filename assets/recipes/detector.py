@@ -408,7 +408,6 @@ def train(args: Namespace) -> None:
         )
         trainer.dense_share = stage["dense_share"]
         history = continued(history, trained(trainer))
-        model = trainer.model.to(memory_format=torch.channels_last)
         first += steps
     save_checkpoint(frozen(model), processor(), args.output)
     write_history(args.output, history)

@@ -283,7 +283,7 @@ def train(args: Namespace, until: str = "count") -> Eyes:
             data_collator=collate,
         )
         trained(trainer)
-        model, first = trainer.model, first + steps * BATCH
+        first += steps * BATCH
         if name == until:
             break
     return model

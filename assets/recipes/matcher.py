@@ -240,7 +240,7 @@ def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     config = configuration(LAYERS, image_text_hidden_size=128)
     model = with_eyes(LearningMatcher(config), args)
-    model, log = train_blip(args, model, MatcherTrainer, tell, collate, STEPS, BATCH)
+    log = train_blip(args, model, MatcherTrainer, tell, collate, STEPS, BATCH)
     save_checkpoint(plain(model, BlipForImageTextRetrieval), processor(), args.output)
     write_history(args.output, log)
 

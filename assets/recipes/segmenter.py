@@ -583,7 +583,7 @@ def train(args: Namespace) -> None:
         )
         trainer.draw_only = name == "draw"
         history = continued(history, trained(trainer))
-        model, first = trainer.model, first + steps * batch
+        first += steps * batch
     save_checkpoint(plain(model, SamModel), processor(), args.output)
     write_history(args.output, history)
 

@@ -99,7 +99,7 @@ def trained(trainer: TimedTrainer) -> list[dict]:
     if last != str(folder / f"checkpoint-{steps}"):
         trainer.train(resume_from_checkpoint=last)
         return trainer.state.log_history
-    trainer.model = type(trainer.model).from_pretrained(last)
+    trainer._load_from_checkpoint(last)
     return json.loads((Path(last) / "trainer_state.json").read_text())["log_history"]
 
 

@@ -30,14 +30,15 @@ def boxes(
         title: over the picture.
         axes: where to draw; a new figure if None.
     """
-    axes = axes if axes is not None else _picture_axes()
-    axes.imshow(image)
-    _without_ticks(axes, title)
+    from matplotlib.patches import Rectangle
+
+    axes = _shown(image, title, axes)
     for found in sorted(detections, key=lambda found: found.get("score", 1)):  # the best on top
         colour = colour_of(found["label"])
         x, y, right, below = (found["box"][side] for side in ("xmin", "ymin", "xmax", "ymax"))
         faint = found.get("score", 1) < 0.05
-        axes.add_patch(_rectangle(x, y, right - x, below - y, colour, 0.8 if faint else 2.5))
+        line = {"fill": False, "edgecolor": colour, "linewidth": 0.8 if faint else 2.5}
+        axes.add_patch(Rectangle((x, y), right - x, below - y, **line))
         if faint:
             continue
         score = f" {found['score']:.2f}" if "score" in found else ""
@@ -82,9 +83,7 @@ def masks(
     if layers.shape[1:] != (image.height, image.width):
         size = f"{image.height} rows and {image.width} columns"
         raise ValueError(f"Masks of shape {layers.shape} do not fit a picture of {size}.")
-    axes = axes if axes is not None else _picture_axes()
-    axes.imshow(image)
-    _without_ticks(axes, title)
+    axes = _shown(image, title, axes)
     for number in np.argsort(-layers.sum((1, 2)), kind="stable"):
         layer = layers[number]
         colour = colour_of(names[number]) if names else PALETTE[number % len(PALETTE)]
@@ -121,15 +120,13 @@ def attention(
         title: over the picture.
         axes: where to draw; a new figure if None.
     """
-    axes = axes if axes is not None else _picture_axes()
     weights = np.asarray(weights, dtype=np.float32)
     light = Image.fromarray(weights / max(weights.max(), 1e-12)).resize(
         image.size, Image.Resampling.BICUBIC
     )
     light = np.clip(np.asarray(light), 0, 1)[..., None]
-    axes.imshow((np.asarray(image) * (0.25 + 0.75 * light)).astype(np.uint8))
-    _without_ticks(axes, title)
-    return axes
+    lit = (np.asarray(image) * (0.25 + 0.75 * light)).astype(np.uint8)
+    return _shown(lit, title, axes)
 
 
 def heatmap(
@@ -170,12 +167,6 @@ def heatmap(
     return axes
 
 
-def _rectangle(x: float, y: float, width: float, height: float, colour: str, line: float):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=line)
-
-
 def _inmost(mask: np.ndarray) -> tuple[int, int]:
     """The pixel (x, y) of a mask that is farthest from its edge."""
     from scipy.ndimage import distance_transform_edt
@@ -185,14 +176,11 @@ def _inmost(mask: np.ndarray) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def _picture_axes() -> "Axes":
+def _shown(image: Image.Image | np.ndarray, title: str, axes: "Axes | None") -> "Axes":
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=(5, 5), layout="constrained")[1]
-
-
-def _without_ticks(axes: "Axes", title: str) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes = axes if axes is not None else plt.subplots(figsize=(5, 5), layout="constrained")[1]
+    axes.imshow(image)
+    axes.set(xticks=[], yticks=[], title=title)
     axes.spines[:].set_visible(False)
-    axes.set_title(title)
+    return axes
