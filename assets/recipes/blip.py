@@ -23,13 +23,14 @@ from eyes import (
 )
 from PIL import Image
 from torch import nn
+from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset
-from toytown.language import vocabulary
+from toytown.language import STARTS, vocabulary
 from training import TimedTrainer, parameters, trained, trainer_arguments
 from transformers import BertTokenizer, BlipConfig, BlipProcessor, PreTrainedModel, set_seed
 
 SPECIAL = ("[PAD]", "[UNK]", "[MASK]", "[CLS]", "[SEP]", "[DEC]")  # [DEC]: BLIP's decoder starts
-PAD, UNKNOWN, _, CLASS, SEPARATOR, START = range(len(SPECIAL))
+PAD, _, _, CLASS, SEPARATOR, START = range(len(SPECIAL))
 
 
 @cache
@@ -133,6 +134,22 @@ def train(
         data_collator=collate,
     )
     return trained(trainer)
+
+
+def some_start(rng: np.random.Generator) -> str:
+    """A text start for three texts in ten, none for the others."""
+    return "" if rng.random() < 0.7 else STARTS[rng.integers(len(STARTS))]
+
+
+def contrastive_loss(logits: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of pictures over texts and of texts over pictures, added.
+
+    logits: (pictures, texts). pairs: bool, the same shape: which texts are true of which pictures;
+    several that are share the target. (CLIP's loss, Radford et al., 2021, but for the sharing.)
+    """
+    logits, wanted = logits.float(), pairs.float()
+    loss = cross_entropy(logits, wanted / wanted.sum(1, keepdim=True))
+    return loss + cross_entropy(logits.T, wanted.T / wanted.T.sum(1, keepdim=True))
 
 
 def batch_of(samples: list) -> tuple[dict, list]:

@@ -25,6 +25,7 @@ from blip import (
     encoded,
     processor,
     seen,
+    some_start,
     tokenizer,
     with_eyes,
 )
@@ -35,7 +36,6 @@ from eyes import WIDTH, DenseHeads
 from PIL import Image
 from toytown.language import (
     RELATIONS,
-    STARTS,
     Statement,
     claims,
     description,
@@ -62,7 +62,7 @@ TEST_SCENES, FRESH = 500, 1000  # the first thousand of the test split are for t
 
 def tell(scene: Scene, rng: np.random.Generator) -> list[str]:
     """Descriptions of a scene, 3 in 10 with a start, and a relation where one is clear."""
-    starts = ["" if rng.random() < 0.7 else STARTS[rng.integers(6)] for _ in range(TEXTS)]
+    starts = [some_start(rng) for _ in range(TEXTS)]
     texts = [description(scene, rng).text(start) for start in starts]
     found = [triple for kind in RELATIONS for triple in related(scene, kind)]
     if found:

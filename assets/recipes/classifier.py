@@ -17,11 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from blip import CLASS, PAD, SEPARATOR, batch_of, encoded, tokenizer
+from blip import CLASS, PAD, SEPARATOR, batch_of, contrastive_loss, encoded, tokenizer
 from blip import train as train_blip
 from eyes import LAYERS, PATCH, SIDE, WIDTH, DenseHeads, Eyes, trained_eyes
 from PIL import Image
-from torch.nn.functional import cross_entropy
 from toytown.language import Statement, description, is_true, remark
 from toytown.pictures import Scene, compose, render, scene
 from toytown.vocabulary import LABELS, PLACES, counted
@@ -85,10 +84,7 @@ class LearningClassifier(CLIPModel):
             return outputs
         tokens = outputs.vision_model_output.last_hidden_state
         helper = self.dense(tokens[:, 1:], tokens[:, 0], dense)
-        logits, wanted = outputs.logits_per_image.float(), pairs.float()
-        loss = cross_entropy(logits, wanted / wanted.sum(1, keepdim=True))
-        loss = loss + cross_entropy(logits.T, wanted.T / wanted.T.sum(1, keepdim=True))
-        return {"loss": loss / 2 + 0.2 * helper}
+        return {"loss": contrastive_loss(outputs.logits_per_image, pairs) / 2 + 0.2 * helper}
 
 
 def configuration() -> CLIPConfig:

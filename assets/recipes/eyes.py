@@ -27,7 +27,6 @@ from torch.utils.data import Dataset
 from toytown.pictures import Picture, Scene, compose, render, scene, seed
 from toytown.vocabulary import LABELS, PAINTS, PLACES
 from training import (
-    ROOT,
     TimedTrainer,
     options,
     parameters,
@@ -46,7 +45,6 @@ STAGES = {
 }
 LAYERS = STAGES["count"]["layers"]
 SMOKE_STEPS, BATCH = 8, 32
-FOLDER = ROOT / "training" / "eyes"
 MOST = 4  # things of a name that are told apart when counting
 
 

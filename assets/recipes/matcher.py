@@ -17,12 +17,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from blip import batch_of, configuration, encoded, processor, seen, with_eyes
+from blip import (
+    batch_of,
+    configuration,
+    contrastive_loss,
+    encoded,
+    processor,
+    seen,
+    some_start,
+    with_eyes,
+)
 from blip import train as train_blip
 from eyes import WIDTH, DenseHeads
 from PIL import Image
 from torch.nn.functional import cross_entropy, normalize
-from toytown.language import STARTS, Statement, description, is_true, remark, swapped
+from toytown.language import Statement, description, is_true, remark, swapped
 from toytown.pictures import Scene, render, scene
 from training import TimedTrainer, facts, parameters, plain, run, save_checkpoint, write_history
 from transformers import BlipConfig, BlipForImageTextRetrieval
@@ -51,9 +60,8 @@ def tell(scene: Scene, rng: np.random.Generator) -> Told:
         wrong = swapped(statement, scene, rng)
         if wrong:
             first = first or statement
-            starts = ["" if rng.random() < 0.7 else STARTS[rng.integers(6)] for _ in range(2)]
-            true.append(statement.text(starts[0]))
-            false.append(wrong[1].text(starts[1]))
+            true.append(statement.text(some_start(rng)))
+            false.append(wrong[1].text(some_start(rng)))
     return Told(scene, first, true, false)
 
 
@@ -98,9 +106,7 @@ class LearningMatcher(BlipForImageTextRetrieval):
         image = normalize(self.vision_proj(embeddings[:, 0]).float(), dim=-1)
         text = normalize(self.text_proj(first[:, 0]).float(), dim=-1)
         logits = self.scale.exp().clamp(max=100) * image @ text.T
-        wanted = pairs.float()
-        contrastive = cross_entropy(logits, wanted / wanted.sum(1, keepdim=True))
-        contrastive += cross_entropy(logits.T, wanted.T / wanted.T.sum(1, keepdim=True))
+        contrastive = contrastive_loss(logits, pairs)
         return {"loss": matching + 0.25 * contrastive + 0.3 * dense_loss}
 
 
