@@ -29,10 +29,10 @@ from eyes import WIDTH, DenseHeads
 from PIL import Image
 from toytown.language import QUESTIONS, question
 from toytown.pictures import Scene, render, scene
-from training import TimedTrainer, facts, parameters, plain, run, save_checkpoint, write_history
+from training import MuonTrainer, facts, parameters, plain, run, save_checkpoint, write_history
 from transformers import BlipConfig, BlipForQuestionAnswering
 
-STEPS, BATCH, ASKED = 3200, 32, 4
+STEPS, BATCH, ASKED = 2400, 32, 4
 LAYERS = 2  # of the text encoder, and of the decoder
 SHARES = {
     "what": 0.16,
@@ -89,7 +89,7 @@ class LearningAnswerer(BlipForQuestionAnswering):
         return {"loss": answered.loss + 0.3 * dense_loss}
 
 
-class AnswererTrainer(TimedTrainer):
+class AnswererTrainer(MuonTrainer):
     """The Trainer, whose measurement is the share of right answers to each kind of question."""
 
     def evaluate(self, *args, **kwargs) -> dict[str, float]:

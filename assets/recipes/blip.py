@@ -75,7 +75,7 @@ def with_eyes(model: PreTrainedModel, args: Namespace) -> PreTrainedModel:
         {k.removeprefix("dense."): v for k, v in eyes.items() if k.startswith("dense.")}
     )
     model.vision_model.load_state_dict(
-        {k: v for k, v in eyes.items() if not k.startswith("dense.")}
+        {k: v for k, v in eyes.items() if not k.startswith(("dense.", "keeper."))}
     )
     return model
 
@@ -87,18 +87,21 @@ def encoded(texts: list[str]) -> dict[str, torch.Tensor]:
 
 
 class PicturesWithTexts(Dataset):
-    """Scenes of a split: picture, dense targets, and what `tell(scene, rng)` makes of each."""
+    """Scenes of a split: picture, dense targets, and what `tell(scene, rng)` makes of each.
 
-    def __init__(self, tell, split: str, length: int, first: int = 0, crowds: int = 0):
+    Every `herds`-th scene is a herd, if it is not 0: there counting is learnt.
+    """
+
+    def __init__(self, tell, split: str, length: int, first: int = 0, herds: int = 0):
         self.tell, self.split, self.length = tell, split, length
-        self.first, self.crowds = first, crowds
+        self.first, self.herds = first, herds
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Image.Image, dict[str, torch.Tensor], object]:
         index += self.first
-        chosen, picture = drawn(self.split, index, SIDE, self.crowds, larger=16)
+        chosen, picture = drawn(self.split, index, SIDE, herds=self.herds, larger=16)
         told = self.tell(chosen, np.random.default_rng((index, 11)))
         return picture.image, dense_targets(chosen, picture, SIDE // PATCH), told
 
@@ -129,7 +132,7 @@ def train(
         model=model,
         args=trainer_arguments(args.build, steps, args.seed, **more),
         # not the scenes that the eyes have learnt from
-        train_dataset=PicturesWithTexts(tell, "train", steps * batch, first=1_000_000),
+        train_dataset=PicturesWithTexts(tell, "train", steps * batch, first=1_000_000, herds=3),
         eval_dataset=PicturesWithTexts(tell, "validation", 100),
         data_collator=collate,
     )

@@ -44,7 +44,7 @@ from toytown.language import (
 )
 from toytown.pictures import Scene, render, scene
 from training import (
-    TimedTrainer,
+    MuonTrainer,
     facts,
     parameters,
     plain,
@@ -106,7 +106,7 @@ class LearningCaptioner(BlipForConditionalGeneration):
         return {"loss": outputs.loss + 0.3 * dense_loss}
 
 
-class CaptionerTrainer(TimedTrainer):
+class CaptionerTrainer(MuonTrainer):
     """The Trainer, whose measurement is whether captions are true and complete."""
 
     def evaluate(self, *args, **kwargs) -> dict[str, float]:

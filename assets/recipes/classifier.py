@@ -24,7 +24,7 @@ from PIL import Image
 from toytown.language import Statement, description, is_true, remark
 from toytown.pictures import Scene, compose, render, scene
 from toytown.vocabulary import LABELS, PLACES, counted
-from training import TimedTrainer, facts, parameters, plain, run, save_checkpoint, write_history
+from training import MuonTrainer, facts, parameters, plain, run, save_checkpoint, write_history
 from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -143,7 +143,7 @@ def with_eyes(model: LearningClassifier, eyes: Eyes) -> LearningClassifier:
     return model
 
 
-class ClassifierTrainer(TimedTrainer):
+class ClassifierTrainer(MuonTrainer):
     """The Trainer, whose measurement is zero-shot accuracy and retrieval."""
 
     def evaluate(self, *args, **kwargs) -> dict[str, float]:

@@ -33,10 +33,10 @@ from PIL import Image
 from torch.nn.functional import cross_entropy, normalize
 from toytown.language import Statement, description, is_true, remark, swapped
 from toytown.pictures import Scene, render, scene
-from training import TimedTrainer, facts, parameters, plain, run, save_checkpoint, write_history
+from training import MuonTrainer, facts, parameters, plain, run, save_checkpoint, write_history
 from transformers import BlipConfig, BlipForImageTextRetrieval
 
-STEPS, BATCH, TRUE = 3000, 32, 2
+STEPS, BATCH, TRUE = 2000, 32, 2
 LAYERS = 2
 KINDS = ("thing", "number", "colour", "place", "relation")
 TEST_PAIRS, FRESH = 500, 1000  # of each sort; the first thousand scenes are for the notebooks
@@ -110,7 +110,7 @@ class LearningMatcher(BlipForImageTextRetrieval):
         return {"loss": matching + 0.25 * contrastive + 0.3 * dense_loss}
 
 
-class MatcherTrainer(TimedTrainer):
+class MatcherTrainer(MuonTrainer):
     """The Trainer, whose measurement is accuracy on random and on swapped pairs."""
 
     def evaluate(self, *args, **kwargs) -> dict[str, float]:

@@ -23,12 +23,14 @@ prompt. What differs from the paper is what makes a small one learn in minutes:
 import time
 from argparse import Namespace
 from functools import cache
+from math import isqrt
 from pathlib import Path
+from shutil import which
 
 import numpy as np
 import torch
+from eyes import STAGES as EYES
 from eyes import (
-    PATCH,
     DenseHeads,
     dense_targets,
     drawn,
@@ -36,8 +38,6 @@ from eyes import (
     trained_eyes,
     vision_configuration,
 )
-from eyes import SIDE as EYES_SIDE
-from eyes import STAGES as EYES
 from PIL import Image
 from scipy.ndimage import binary_dilation, label
 from scipy.stats import spearmanr
@@ -46,7 +46,7 @@ from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, in
 from torch.utils.data import Dataset
 from toytown.pictures import Picture, render, scene
 from training import (
-    TimedTrainer,
+    MuonTrainer,
     continued,
     facts,
     parameters,
@@ -60,12 +60,14 @@ from training import (
 from transformers import SamConfig, SamModel, SamProcessor, set_seed
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-SIDE = 192  # pixels that the model sees
+SIDE = 256  # pixels that the model sees
+PATCH = 8  # finer than the eyes': a mask is as sharp as its tokens are small
 GRID = SIDE // PATCH  # tokens a side
+WINDOW = 8  # tokens a side that look at each other in all layers but one, which looks at all
 FINE = 4 * GRID  # cells a side of the masks that the decoder draws
 STAGES = {
-    "draw": {"max_steps": 1800, "per_device_train_batch_size": 32},
-    "cut": {"max_steps": 2600, "per_device_train_batch_size": 16},
+    "draw": {"max_steps": 1500, "per_device_train_batch_size": 8, "learning_rate": 1.5e-3},
+    "cut": {"max_steps": 1400, "per_device_train_batch_size": 8},
 }
 SMOKE_STEPS = 8
 PROMPTS = 3  # a picture
@@ -330,8 +332,8 @@ def configuration() -> SamConfig:
             "patch_size": PATCH,
             "initializer_range": 0.02,  # its default, 1e-10, is for loading, not for learning
             "use_rel_pos": False,
-            "window_size": 0,  # every token looks at all: there are few
-            "global_attn_indexes": [],
+            "window_size": WINDOW,
+            "global_attn_indexes": [2],
             "num_pos_feats": channels // 2,
         },
         prompt_encoder_config={
@@ -357,11 +359,16 @@ def with_eyes(model: LearningSam, args: Namespace) -> LearningSam:
         if name.startswith("encoder.layers."):
             parts = name.removeprefix("encoder.").split(".")
             ours[".".join(names.get(part, part) for part in parts)] = value
-        elif name.startswith("embeddings.patch_embedding."):
-            ours[name.replace("embeddings.patch_embedding", "patch_embed.projection")] = value
-    grid = theirs["embeddings.position_embedding"][:, 1:].unflatten(1, (-1, EYES_SIDE // PATCH))
-    larger = interpolate(grid.permute(0, 3, 1, 2), (GRID, GRID), mode="bicubic")
-    ours["pos_embed"] = larger.permute(0, 2, 3, 1)
+    patches = theirs["embeddings.patch_embedding.weight"]  # (width, 3, 12, 12)
+    larger = patches.shape[-1] ** 2 / PATCH**2  # so that a smaller patch sums up to as much
+    ours["patch_embed.projection.weight"] = larger * interpolate(
+        patches, (PATCH, PATCH), mode="bilinear", antialias=True
+    )
+    ours["patch_embed.projection.bias"] = theirs["embeddings.patch_embedding.bias"]
+    positions = theirs["embeddings.position_embedding"][:, 1:]
+    grid = positions.unflatten(1, (isqrt(positions.shape[1]), -1)).permute(0, 3, 1, 2)
+    grid = interpolate(grid, (GRID, GRID), mode="bicubic")
+    ours["pos_embed"] = grid.permute(0, 2, 3, 1)
     model.vision_encoder.load_state_dict(ours)
     with torch.no_grad():
         codes = model.shared_image_embedding.positional_embedding
@@ -369,7 +376,7 @@ def with_eyes(model: LearningSam, args: Namespace) -> LearningSam:
     return model
 
 
-class SegmenterTrainer(TimedTrainer):
+class SegmenterTrainer(MuonTrainer):
     """The Trainer, with IoU as its measurement once all of it learns."""
 
     draw_only = False
@@ -569,6 +576,8 @@ def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     set_seed(args.seed)
     model, history, first = with_eyes(LearningSam(configuration()), args), [], 2_000_000
+    if which("c++") and not args.smoke:  # compiling takes a quarter of a minute, and saves a third
+        model.vision_encoder.compile()
     for name, more in STAGES.items():
         more = {"bf16": True} | more
         more |= {"eval_strategy": "no", "max_steps": SMOKE_STEPS} if args.smoke else {}

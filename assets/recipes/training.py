@@ -81,6 +81,54 @@ class TimedTrainer(Trainer):
         model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
 
 
+class MuonAndAdamW(torch.optim.Optimizer):
+    """Muon for the matrices inside transformer layers, AdamW for all else, as one optimizer.
+
+    Muon (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon; scaled to AdamW's step as
+    in https://arxiv.org/abs/2502.16982) makes every direction of a matrix learn at one pace.
+    """
+
+    def __init__(self, model: torch.nn.Module, lr: float, weight_decay: float):
+        matrices, others = [], []
+        for name, weight in model.named_parameters():
+            if weight.requires_grad:
+                (matrices if weight.ndim == 2 and ".layer" in name else others).append(weight)
+        shared = {"lr": lr, "weight_decay": weight_decay}
+        super().__init__(matrices + others, shared)
+        self.parts = [
+            torch.optim.Muon(matrices, **shared, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, **shared),
+        ]
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        """One step of both."""
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict:
+        """The states of both."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Take up the states of both."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+
+class MuonTrainer(TimedTrainer):
+    """The Trainer, with MuonAndAdamW."""
+
+    def create_optimizer(self, model=None) -> torch.optim.Optimizer:
+        """The optimizer, once."""
+        if self.optimizer is None:
+            args = self.args
+            self.optimizer = MuonAndAdamW(self.model, args.learning_rate, args.weight_decay)
+        return self.optimizer
+
+
 def last_checkpoint(folder: Path) -> str | None:
     """The newest complete training state in `folder`, or None. Half-written ones are removed."""
     steps = {}
