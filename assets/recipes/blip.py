@@ -47,13 +47,13 @@ def processor() -> BlipProcessor:
     return BlipProcessor(image_processor(), tokenizer())
 
 
-def configuration(layers: int = 3, **more) -> BlipConfig:
+def configuration(layers: int = 3, intermediate_size: int = 240, **more) -> BlipConfig:
     """A BLIP with the eyes' vision transformer and a text transformer of `layers` layers."""
     text = {
         "vocab_size": len(tokenizer()),
         "hidden_size": WIDTH,
         "encoder_hidden_size": WIDTH,
-        "intermediate_size": 240,
+        "intermediate_size": intermediate_size,
         "num_hidden_layers": layers,
         "num_attention_heads": 5,
         "max_position_embeddings": 64,

@@ -244,7 +244,7 @@ was used.
 
 def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
-    config = configuration(LAYERS, image_text_hidden_size=128)
+    config = configuration(LAYERS, intermediate_size=160, image_text_hidden_size=64)
     model = with_eyes(LearningMatcher(config), args)
     log = train_blip(args, model, MatcherTrainer, tell, collate, STEPS, BATCH)
     save_checkpoint(plain(model, BlipForImageTextRetrieval), processor(), args.output)

@@ -67,10 +67,11 @@ WINDOW = 8  # tokens a side that look at each other in all layers but one, which
 FINE = 4 * GRID  # cells a side of the masks that the decoder draws
 STAGES = {
     "draw": {"max_steps": 1500, "per_device_train_batch_size": 8, "learning_rate": 1.5e-3},
-    "cut": {"max_steps": 1400, "per_device_train_batch_size": 8},
+    "point": {"max_steps": 700, "per_device_train_batch_size": 8},
+    "cut": {"max_steps": 500, "per_device_train_batch_size": 8, "learning_rate": 5e-4},
 }
 SMOKE_STEPS = 8
-PROMPTS = 3  # a picture
+PROMPTS = 6  # a picture
 PART, WHOLE, GROUP = range(3)
 TEST_SCENES, FRESH = 500, 1000  # the first thousand of the test split are for the notebooks
 
@@ -213,17 +214,14 @@ class LearningSam(SamModel):
         self.dense = DenseHeads(config.vision_config.output_channels)
         self.fine = nn.Linear(config.vision_config.output_channels, 16)
 
-    def forward(self, pixel_values=None, prompts=None, draw_only=False, seed=0, **kwargs):
-        """SAM's forward, or with prompts its loss, as {"loss": …}."""
+    def forward(self, pixel_values=None, prompts=None, stage="cut", seed=0, **kwargs):
+        """SAM's forward, or with prompts the loss of a stage, as {"loss": …}."""
         if prompts is None:
             return super().forward(pixel_values=pixel_values, **kwargs)
-        embeddings = self.vision_encoder(pixel_values).last_hidden_state
-        tokens = embeddings.flatten(2).transpose(1, 2)
-        loss = 0.3 * self.dense(tokens, tokens.mean(1), prompts)
-        drawn_here = prompts["fine"][..., 0] >= 0
-        cells = self.fine(tokens[drawn_here]).float()
-        loss = loss + binary_cross_entropy_with_logits(cells, prompts["fine"][drawn_here])
-        if draw_only:
+        with torch.set_grad_enabled(stage != "point"):
+            embeddings = self.vision_encoder(pixel_values).last_hidden_state
+        loss = 0 if stage == "point" else self.drawing_loss(embeddings, prompts)
+        if stage == "draw":
             return {"loss": loss}
         rng = np.random.default_rng(seed)
         points, masks, on = prompts["points"][:, :, None], prompts["masks"], prompts["on"]
@@ -252,6 +250,14 @@ class LearningSam(SamModel):
         boxed.pred_masks = boxed.pred_masks[:, :, chosen]
         boxed.iou_scores = boxed.iou_scores[:, :, chosen]
         return {"loss": loss + mask_loss(boxed, wanted[:, :, None], wanted, on)}
+
+    def drawing_loss(self, embeddings: torch.Tensor, prompts: dict) -> torch.Tensor:
+        """The dense loss, and each token's own cells. embeddings: (batch, channels, GRID, GRID)."""
+        tokens = embeddings.flatten(2).transpose(1, 2)
+        loss = 0.3 * self.dense(tokens, tokens.mean(1), prompts)
+        drawn_here = prompts["fine"][..., 0] >= 0
+        cells = self.fine(tokens[drawn_here]).float()
+        return loss + binary_cross_entropy_with_logits(cells, prompts["fine"][drawn_here])
 
 
 def more_clicks(
@@ -345,7 +351,7 @@ def configuration() -> SamConfig:
         mask_decoder_config={
             "hidden_size": channels,
             "mlp_dim": 2 * channels,
-            "num_attention_heads": 4,
+            "num_attention_heads": 2,
             "iou_head_hidden_dim": channels,
         },
     )
@@ -370,25 +376,39 @@ def with_eyes(model: LearningSam, args: Namespace) -> LearningSam:
     grid = interpolate(grid, (GRID, GRID), mode="bicubic")
     ours["pos_embed"] = grid.permute(0, 2, 3, 1)
     model.vision_encoder.load_state_dict(ours)
-    with torch.no_grad():
-        codes = model.shared_image_embedding.positional_embedding
-        codes.copy_(torch.randn_like(codes))
+    nn.init.normal_(model.shared_image_embedding.positional_embedding)
+    return model
+
+
+def ready_to_point(model: LearningSam) -> LearningSam:
+    """Start the decoder so that a click and the place that it is at find each other.
+
+    Queries and keys hold sines and cosines of positions: with one projection for both they match
+    where the positions do. From SamModel's own small random ones, most of an hour goes by first.
+    """
+    for module in model.mask_decoder.transformer.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+    for name, module in model.mask_decoder.transformer.named_modules():
+        if hasattr(module, "q_proj") and "self_attn" not in name:
+            nn.init.xavier_uniform_(module.q_proj.weight, gain=2)
+            module.k_proj.load_state_dict(module.q_proj.state_dict())
     return model
 
 
 class SegmenterTrainer(MuonTrainer):
     """The Trainer, with IoU as its measurement once all of it learns."""
 
-    draw_only = False
+    stage = "cut"
 
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
         """The loss, whose random clicks depend on the step alone."""
-        outputs = model(**inputs, draw_only=self.draw_only, seed=self.state.global_step)
+        outputs = model(**inputs, stage=self.stage, seed=self.state.global_step)
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def evaluate(self, *args, **kwargs) -> dict[str, float]:
         """IoU from one click and from a box on fifty validation scenes."""
-        if self.draw_only:
+        if self.stage == "draw":
             return {}
         scores = measured(self.model, "validation", 50, side=320)
         metrics = {f"eval_{name}": scores[name] for name in ("click", "best", "box")}
@@ -575,7 +595,8 @@ License 1.1) on drawn backgrounds; no person's photograph was used.
 def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     set_seed(args.seed)
-    model, history, first = with_eyes(LearningSam(configuration()), args), [], 2_000_000
+    model = ready_to_point(with_eyes(LearningSam(configuration()), args))
+    history, first = [], 2_000_000
     if which("c++") and not args.smoke:  # compiling takes a quarter of a minute, and saves a third
         model.vision_encoder.compile()
     for name, more in STAGES.items():
@@ -590,7 +611,7 @@ def train(args: Namespace) -> None:
             eval_dataset=Prompts("validation", 50),
             data_collator=collate,
         )
-        trainer.draw_only = name == "draw"
+        trainer.stage = name
         history = continued(history, trained(trainer))
         first += steps * batch
     save_checkpoint(plain(model, SamModel), processor(), args.output)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,9 +175,9 @@ def save_checkpoint(model: PreTrainedModel, processor, folder: Path) -> None:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    model.save_pretrained(beside)  # config.json, and names as from_pretrained wants them
-    state = model.state_dict()
-    half = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in state.items()}
+    model.save_pretrained(beside)  # tied weights once, under the names that are used on the Hub
+    state = load_file(beside / "model.safetensors")
+    half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     save_file(half, beside / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((beside / "config.json").read_text())
     config |= {"dtype": "float32"}
