@@ -12,7 +12,7 @@ from conftest import ROOT, needs_font
 from safetensors.torch import load_file
 
 RECIPES = ROOT / "assets" / "recipes"
-STAGES = {"segmenter": ("draw", "cut")}  # where a recipe has some: folders of its states
+STAGES = {"segmenter": ("draw", "point", "cut")}  # where a recipe has some: folders of its states
 ROLES = ("segmenter", "captioner", "answerer", "matcher", "classifier")
 
 

@@ -8,10 +8,12 @@ an image encoder that runs once a picture, a prompt encoder, and a small decoder
 prompt. What differs from the paper is what makes a small one learn in minutes:
 
 1. The image encoder starts from the eyes as they are when they can name things but not yet count
-   (the stage "look" of eyes.py), looking at larger pictures; their dense loss goes on helping.
-2. Masks are fine work, and three clicks a picture teach it slowly. So every token must also draw
+   (the stage "look" of eyes.py), with smaller patches of larger pictures, and with windows, as
+   SAM's own; their dense loss goes on helping.
+2. Masks are fine work, and a few clicks a picture teach it slowly. So every token must also draw
    its own four by four cells of the mask of the thing that it lies on. At first ("draw") the
-   image encoder learns from this and the dense loss alone, which costs a third of all of it.
+   image encoder learns from this and the dense loss alone. Then the decoder learns what a click
+   means, from an image encoder that stays as it is ("point"), and last both together ("cut").
 3. The three masks have fixed meanings. The paper lets them find their own (only the best of three
    is corrected); here the first is the part under the click, by colour, the second the whole
    thing, the third the thing with all that touches it. The score predicts each mask's IoU with the
@@ -68,7 +70,7 @@ FINE = 4 * GRID  # cells a side of the masks that the decoder draws
 STAGES = {
     "draw": {"max_steps": 1500, "per_device_train_batch_size": 8, "learning_rate": 1.5e-3},
     "point": {"max_steps": 700, "per_device_train_batch_size": 8},
-    "cut": {"max_steps": 500, "per_device_train_batch_size": 8, "learning_rate": 5e-4},
+    "cut": {"max_steps": 1600, "per_device_train_batch_size": 8},
 }
 SMOKE_STEPS = 8
 PROMPTS = 6  # a picture
@@ -581,8 +583,8 @@ exact box for each thing:
 
 ## Training
 
-`python assets/recipes/segmenter.py`: {steps:,} steps of 32 or 16 scenes at {side} pixels,
-in {minutes:.0f} minutes on one CPU core of two; `training.json` has the curve.
+`python assets/recipes/segmenter.py`: from the eyes of `eyes.py`, {steps:,} steps of 8 scenes at
+{side} pixels, in {minutes:.0f} minutes on one CPU core of two; `training.json` has the curve.
 
 ## Limits
 
