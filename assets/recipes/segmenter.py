@@ -72,7 +72,7 @@ STAGES = {
     "point": {"max_steps": 700, "per_device_train_batch_size": 8},
     "cut": {"max_steps": 1600, "per_device_train_batch_size": 8},
 }
-SMOKE_STEPS = 8
+SMOKE = {"max_steps": 8, "per_device_train_batch_size": 4, "eval_strategy": "no"}
 PROMPTS = 6  # a picture
 PART, WHOLE, GROUP = range(3)
 TEST_SCENES, FRESH = 500, 1000  # the first thousand of the test split are for the notebooks
@@ -603,7 +603,7 @@ def train(args: Namespace) -> None:
         model.vision_encoder.compile()
     for name, more in STAGES.items():
         more = {"bf16": True} | more
-        more |= {"eval_strategy": "no", "max_steps": SMOKE_STEPS} if args.smoke else {}
+        more |= SMOKE if args.smoke else {}
         steps, batch = more.pop("max_steps"), more["per_device_train_batch_size"]
         print(f"{name}: {parameters(model):,} parameters, {steps} steps of {batch} scenes")
         trainer = SegmenterTrainer(
