@@ -54,7 +54,7 @@ from training import (
 )
 from transformers import BlipConfig, BlipForConditionalGeneration
 
-STEPS, BATCH = 6000, 32
+STEPS, BATCH = 3200, 32
 DESCRIPTIONS = 2  # a picture; and one remark on how one thing stands to another
 TEXTS = DESCRIPTIONS + 1
 TEST_SCENES, FRESH = 500, 1000  # the first thousand of the test split are for the notebooks
