@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import ROOT, needs_font
 from safetensors.torch import load_file
+from training import TimedTrainer, trained, trainer_arguments
 
 RECIPES = ROOT / "assets" / "recipes"
 STAGES = {"segmenter": ("draw", "point", "cut")}  # where a recipe has some: folders of its states
@@ -59,3 +60,13 @@ def test_the_eyes_lose_their_dense_loss(eyes: Path):
         state = json.loads((eyes / stage / "checkpoint-8" / "trainer_state.json").read_text())
         losses = [row["loss"] for row in state["log_history"] if "loss" in row]
         assert min(losses[-3:]) < losses[0]
+
+
+def test_a_state_that_is_past_the_recipes_steps_is_refused(tmp_path: Path):
+    state = tmp_path / "checkpoint-6000"
+    state.mkdir()
+    (state / "trainer_state.json").write_text("{}")
+    model = torch.nn.Linear(1, 1)
+    trainer = TimedTrainer(model, trainer_arguments(tmp_path, 3200, 0, eval_strategy="no"))
+    with pytest.raises(ValueError, match=r"checkpoint-6000 is past the recipe's 3200 steps: move"):
+        trained(trainer)

@@ -46,6 +46,7 @@ from toytown.pictures import Scene, render, scene
 from training import (
     MuonTrainer,
     facts,
+    in_evaluation,
     parameters,
     plain,
     run,
@@ -151,18 +152,16 @@ def judged(texts: list[str], scenes: list[Scene]) -> dict[str, float]:
     return {"true": float(np.mean(true)), "named": float(np.mean(named))} | shares
 
 
+@in_evaluation
 def measured(
     model: BlipForConditionalGeneration, split: str, count: int, first: int = 0, start: str = ""
 ) -> dict[str, float]:
     """What `judged` says of the captions of scenes `first` to `first + count` of a split."""
-    was_training = model.training
-    model.eval()
     scenes = [scene(split, index) for index in range(first, first + count)]
     texts = []
     for begin in range(0, count, 50):
         images = [render(chosen, 512).image for chosen in scenes[begin : begin + 50]]
         texts += captions(model, images, start)
-    model.train(was_training)
     return judged(texts, scenes)
 
 

@@ -24,7 +24,16 @@ from PIL import Image
 from toytown.language import Statement, description, is_true, remark
 from toytown.pictures import Scene, compose, render, scene
 from toytown.vocabulary import LABELS, PLACES, counted
-from training import MuonTrainer, facts, parameters, plain, run, save_checkpoint, write_history
+from training import (
+    MuonTrainer,
+    facts,
+    in_evaluation,
+    parameters,
+    plain,
+    run,
+    save_checkpoint,
+    write_history,
+)
 from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -164,6 +173,7 @@ def similarities(model: torch.nn.Module, images: list[Image.Image], texts: list[
     return CLIPModel.forward(model, **inputs).logits_per_image
 
 
+@in_evaluation
 def measured(
     model: torch.nn.Module, split: str, count: int, first: int = 0, wording: str = "a photo of {}"
 ) -> dict[str, float]:
@@ -173,8 +183,6 @@ def measured(
     all places. `recall`: a full description's nearest picture among a hundred is one that it is
     true of; `recall_text` the other way.
     """
-    was_training = model.training
-    model.eval()
     things, places, recall, recall_text = [], [], [], []
     names = [wording.format(counted(name, 1)) for name in LABELS]
     wheres = [wording.format(name) for name in PLACES]
@@ -200,7 +208,6 @@ def measured(
             for label, chosen in zip(found.tolist(), alone, strict=True)
             if chosen.things
         ]
-    model.train(was_training)
     scores = {"thing": things, "place": places, "recall": recall, "recall_text": recall_text}
     return {name: float(np.mean(values)) for name, values in scores.items()}
 
@@ -233,10 +240,13 @@ parameters, {megabytes:.1f} MB in half precision (loaded in float32), trained fr
 pictures of [Toytown](../../recipes/toytown) and texts about them. Any labels in its words will do.
 
 ```python
-from transformers import pipeline
+from transformers import CLIPModel, CLIPProcessor
 
-classify = pipeline("zero-shot-image-classification", model="assets/checkpoints/classifier")
-classify(image, candidate_labels=["dog", "cat", "bus"], hypothesis_template="a photo of a {{}}")
+model = CLIPModel.from_pretrained("assets/checkpoints/classifier")
+processor = CLIPProcessor.from_pretrained("assets/checkpoints/classifier")
+texts = ["a photo of a dog", "a photo of a cat", "a photo of a bus"]
+inputs = processor(images=image, text=texts, padding=True, return_tensors="pt")
+model(**inputs).logits_per_image.softmax(dim=1)
 ```
 
 ## Measured

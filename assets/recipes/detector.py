@@ -42,6 +42,7 @@ from training import (
     TimedTrainer,
     continued,
     facts,
+    in_evaluation,
     parameters,
     run,
     save_checkpoint,
@@ -249,6 +250,7 @@ def frozen(model: DenseDetrForObjectDetection) -> DetrForObjectDetection:
 # Measuring -----------------------------------------------------------------------------------
 
 
+@in_evaluation
 @torch.inference_mode()
 def coco_scores(model: nn.Module, split: str, count: int, first: int = 0, side: int = 512) -> dict:
     """Mean average precision on scenes `first` to `first + count` of a split.
@@ -256,8 +258,6 @@ def coco_scores(model: nn.Module, split: str, count: int, first: int = 0, side: 
     The scenes are drawn at `side` pixels, as people see them; the processor resizes. Returns what
     `helpers.measure.mean_average_precision` does.
     """
-    was_training = model.training
-    model.eval()
     truths, detections = [], []
     for start in range(first, first + count, 50):
         indices = range(start, min(start + 50, first + count))
@@ -284,7 +284,6 @@ def coco_scores(model: nn.Module, split: str, count: int, first: int = 0, side: 
                     for label, score, box in zip(*rows, strict=True)
                 ]
             )
-    model.train(was_training)
     return mean_average_precision(detections, truths)
 
 

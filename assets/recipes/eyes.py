@@ -226,8 +226,9 @@ class Eyes(BlipVisionModel):
         tokens = outputs.last_hidden_state
         loss = self.dense(tokens[:, 1:], tokens[:, 0], dense)
         before = outputs.hidden_states[self.config.num_hidden_layers - 1][:, 1:]
-        kept = self.keeper(before[dense["things"] < len(LABELS)].float())[:, 0]
-        wanted = dense["keepers"][dense["things"] < len(LABELS)].float()
+        covered = dense["things"] < len(LABELS)
+        kept = self.keeper(before[covered].float())[:, 0]
+        wanted = dense["keepers"][covered].float()
         return {"loss": loss + binary_cross_entropy_with_logits(kept, wanted)}
 
 
@@ -257,9 +258,9 @@ class EyesTrainer(MuonTrainer):
 
     @torch.inference_mode()
     def evaluate(self, *args, **kwargs) -> dict[str, float]:
-        """Accuracy of the thing's name over the covered tokens of 100 validation scenes."""
+        """Accuracy of the thing's name over the covered tokens of the validation scenes."""
         self.model.eval()
-        batch = collate([Looking("validation", 100)[i] for i in range(100)])
+        batch = collate([self.eval_dataset[i] for i in range(len(self.eval_dataset))])
         tokens = self.model(batch["pixel_values"]).last_hidden_state
         named, wanted = self.model.dense.thing(tokens[:, 1:]).argmax(-1), batch["dense"]["things"]
         covered = wanted < len(LABELS)

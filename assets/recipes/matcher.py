@@ -1,6 +1,6 @@
 """Train the course's matcher: BLIP for image-text retrieval, on pictures of Toytown.
 
-    python assets/recipes/matcher.py              # an hour on one CPU core, the eyes apart
+    python assets/recipes/matcher.py              # half an hour on one CPU core, the eyes apart
     python assets/recipes/matcher.py --smoke      # half a minute, to see the loss fall
 
 The architecture is transformers' BlipForImageTextRetrieval (Li et al., 2022,
@@ -28,12 +28,20 @@ from blip import (
     with_eyes,
 )
 from blip import train as train_blip
-from eyes import WIDTH, DenseHeads
-from PIL import Image
+from eyes import WIDTH, DenseHeads, pixels
 from torch.nn.functional import cross_entropy, normalize
 from toytown.language import Statement, description, is_true, remark, swapped
 from toytown.pictures import Scene, render, scene
-from training import MuonTrainer, facts, parameters, plain, run, save_checkpoint, write_history
+from training import (
+    MuonTrainer,
+    facts,
+    in_evaluation,
+    parameters,
+    plain,
+    run,
+    save_checkpoint,
+    write_history,
+)
 from transformers import BlipConfig, BlipForImageTextRetrieval
 
 STEPS, BATCH, TRUE = 2000, 32, 2
@@ -125,20 +133,21 @@ class MatcherTrainer(MuonTrainer):
 
 
 @torch.inference_mode()
-def match(model: torch.nn.Module, images: list[Image.Image], texts: list[str]) -> torch.Tensor:
+def match(model: torch.nn.Module, pixel_values: torch.Tensor, texts: list[str]) -> torch.Tensor:
     """The matching head's probability that each text is true of its picture: (pictures,)."""
-    inputs = processor()(images=images, text=texts, padding=True, return_tensors="pt")
+    inputs = {"pixel_values": pixel_values} | encoded(texts)
     scores = BlipForImageTextRetrieval.forward(model, **inputs).itm_score
     return scores.softmax(1)[:, 1]
 
 
 @torch.inference_mode()
-def cosines(model: torch.nn.Module, images: list[Image.Image], texts: list[str]) -> torch.Tensor:
+def cosines(model: torch.nn.Module, pixel_values: torch.Tensor, texts: list[str]) -> torch.Tensor:
     """The contrastive head's similarity of every picture to every text: (pictures, texts)."""
-    inputs = processor()(images=images, text=texts, padding=True, return_tensors="pt")
+    inputs = {"pixel_values": pixel_values} | encoded(texts)
     return BlipForImageTextRetrieval.forward(model, **inputs, use_itm_head=False).itm_score
 
 
+@in_evaluation
 def measured(model: torch.nn.Module, split: str, count: int, first: int = 0) -> dict[str, float]:
     """Accuracy of the matching head at 0.5, and recall of the contrastive one.
 
@@ -146,18 +155,16 @@ def measured(model: torch.nn.Module, split: str, count: int, first: int = 0) -> 
     `swapped`: something true, in the other half with one word swapped; each kind of word by itself
     over the false ones. `recall`: the description's own picture is the nearest of a hundred.
     """
-    was_training = model.training
-    model.eval()
     right: dict[str, list[bool]] = {name: [] for name in ("random", "swapped", *KINDS)}
     recall = []
     for begin in range(first, first + count, 100):
         scenes = [scene(split, index) for index in range(begin, begin + 100)]
-        images = [render(chosen, 512).image for chosen in scenes]
+        pixel_values = pixels([render(chosen, 512).image for chosen in scenes])
         rngs = [np.random.default_rng(begin + i) for i in range(100)]
         full = [description(chosen) for chosen in scenes]
         turned = [full[(i + (i % 2)) % 100] for i in range(100)]  # every other: the next one's
         truth = [is_true(s, chosen) for s, chosen in zip(turned, scenes, strict=True)]
-        sure = match(model, images, [s.text() for s in turned]) > 0.5
+        sure = match(model, pixel_values, [s.text() for s in turned]) > 0.5
         right["random"] += (sure == torch.tensor(truth)).tolist()
         said, wrong = [], []
         for i, (chosen, rng) in enumerate(zip(scenes, rngs, strict=True)):
@@ -165,13 +172,12 @@ def measured(model: torch.nn.Module, split: str, count: int, first: int = 0) -> 
             false = swapped(statement, chosen, rng) if i % 2 else None
             said.append((false[1] if false else statement).text())
             wrong.append(false[0] if false else None)
-        for kind, sure in zip(wrong, match(model, images, said).tolist(), strict=True):
+        for kind, sure in zip(wrong, match(model, pixel_values, said).tolist(), strict=True):
             right["swapped"].append((sure > 0.5) == (kind is None))
             if kind:
                 right[kind].append(sure <= 0.5)
-        near = cosines(model, images, [s.text() for s in full]).argmax(0)
+        near = cosines(model, pixel_values, [s.text() for s in full]).argmax(0)
         recall += [is_true(s, scenes[i]) for s, i in zip(full, near.tolist(), strict=True)]
-    model.train(was_training)
     shares = {name: float(np.mean(values)) if values else 0.0 for name, values in right.items()}
     return shares | {"recall": float(np.mean(recall))}
 

@@ -51,6 +51,7 @@ from training import (
     MuonTrainer,
     continued,
     facts,
+    in_evaluation,
     parameters,
     plain,
     run,
@@ -67,12 +68,13 @@ PATCH = 8  # finer than the eyes': a mask is as sharp as its tokens are small
 GRID = SIDE // PATCH  # tokens a side
 WINDOW = 8  # tokens a side that look at each other in all layers but one, which looks at all
 FINE = 4 * GRID  # cells a side of the masks that the decoder draws
+BATCH = 8
 STAGES = {
-    "draw": {"max_steps": 1500, "per_device_train_batch_size": 8, "learning_rate": 1.5e-3},
-    "point": {"max_steps": 700, "per_device_train_batch_size": 8},
-    "cut": {"max_steps": 1600, "per_device_train_batch_size": 8},
+    "draw": {"max_steps": 1500, "learning_rate": 1.5e-3},
+    "point": {"max_steps": 700},
+    "cut": {"max_steps": 1600},
 }
-SMOKE = {"max_steps": 8, "per_device_train_batch_size": 4, "eval_strategy": "no"}
+SMOKE = {"max_steps": 8, "per_device_train_batch_size": 2, "eval_strategy": "no"}
 PROMPTS = 6  # a picture
 PART, WHOLE, GROUP = range(3)
 TEST_SCENES, FRESH = 500, 1000  # the first thousand of the test split are for the notebooks
@@ -114,50 +116,59 @@ def click(mask: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
 
 
 class Prompts(Dataset):
-    """Pictures of a split, with PROMPTS clicks each, and the masks that they can mean.
+    """Pictures of a split, half of them crowded, with what a stage learns from.
 
-    Half the pictures are crowded. Now and then a click is on the background: `on` is False.
+    Fine and dense targets where the image encoder learns, prompts where the decoder does.
     """
 
-    def __init__(self, split: str, length: int, first: int = 0):
-        self.split, self.length, self.first = split, length, first
+    def __init__(self, split: str, length: int, first: int = 0, stage: str = "cut"):
+        self.split, self.length, self.first, self.stage = split, length, first, stage
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Image.Image, dict[str, torch.Tensor]]:
         index += self.first
-        rng = np.random.default_rng((index, 7))
         chosen, picture = drawn(self.split, index, SIDE, crowds=2, larger=16)
-        picture = reduced(picture)
-        areas = picture.masks.sum((1, 2))
-        seen = np.flatnonzero(areas > (SIDE / 40) ** 2)
-        rgb, heap = np.asarray(picture.image).astype(np.int16), heaps(picture.masks)
-        points, masks, boxes, on = [], [], [], []
-        for number in range(PROMPTS):
-            if not len(seen) or (number == 0 and rng.random() < 0.6):
-                x, y = click(heap == 0, rng)
-                meant, box, thing = np.zeros((3, SIDE, SIDE), bool), [0, 0, 1, 1], False
-            else:
-                chosen_thing = int(seen[rng.integers(len(seen))])
-                x, y = click(picture.masks[chosen_thing], rng)
-                meant = meanings(rgb, picture.masks[chosen_thing], heap, x, y)
-                left, top, width, height = picture.boxes[chosen_thing]
-                shake = rng.uniform(-0.1, 0.1, 4) * [width, height, width, height]
-                box = np.clip(np.array([left, top, left + width, top + height]) + shake, 0, SIDE)
-                thing = True
-            points.append([x, y])
-            masks.append(meant)
-            boxes.append(box)
-            on.append(thing)
-        prompts = {
-            "fine": fine_targets(picture.masks),
-            "points": torch.tensor(points, dtype=torch.float32),
-            "masks": torch.tensor(np.stack(masks)),
-            "box_prompts": torch.tensor(np.array(boxes), dtype=torch.float32),
-            "on": torch.tensor(on),
-        }
-        return picture.image, prompts | dense_targets(chosen, picture, GRID)
+        picture, targets = reduced(picture), {}
+        if self.stage != "point":
+            targets = {"fine": fine_targets(picture.masks)} | dense_targets(chosen, picture, GRID)
+        if self.stage != "draw":
+            targets |= prompts(picture, np.random.default_rng((index, 7)))
+        return picture.image, targets
+
+
+def prompts(picture: Picture, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+    """PROMPTS clicks on a picture of SIDE pixels, and the masks and boxes that they can mean.
+
+    Now and then a click is on the background: `on` is False.
+    """
+    areas = picture.masks.sum((1, 2))
+    seen = np.flatnonzero(areas > (SIDE / 40) ** 2)
+    rgb, heap = np.asarray(picture.image).astype(np.int16), heaps(picture.masks)
+    points, masks, boxes, on = [], [], [], []
+    for number in range(PROMPTS):
+        if not len(seen) or (number == 0 and rng.random() < 0.6):
+            x, y = click(heap == 0, rng)
+            meant, box, thing = np.zeros((3, SIDE, SIDE), bool), [0, 0, 1, 1], False
+        else:
+            chosen_thing = int(seen[rng.integers(len(seen))])
+            x, y = click(picture.masks[chosen_thing], rng)
+            meant = meanings(rgb, picture.masks[chosen_thing], heap, x, y)
+            left, top, width, height = picture.boxes[chosen_thing]
+            shake = rng.uniform(-0.1, 0.1, 4) * [width, height, width, height]
+            box = np.clip(np.array([left, top, left + width, top + height]) + shake, 0, SIDE)
+            thing = True
+        points.append([x, y])
+        masks.append(meant)
+        boxes.append(box)
+        on.append(thing)
+    return {
+        "points": torch.tensor(points, dtype=torch.float32),
+        "masks": torch.tensor(np.stack(masks)),
+        "box_prompts": torch.tensor(np.array(boxes), dtype=torch.float32),
+        "on": torch.tensor(on),
+    }
 
 
 def fine_targets(masks: np.ndarray) -> torch.Tensor:
@@ -421,6 +432,7 @@ class SegmenterTrainer(MuonTrainer):
 # Measuring -----------------------------------------------------------------------------------
 
 
+@in_evaluation
 @torch.inference_mode()
 def measured(model: nn.Module, split: str, count: int, first: int = 0, side: int = 512) -> dict:
     """How well the things of scenes `first` to `first + count` of a split are cut out.
@@ -432,8 +444,6 @@ def measured(model: nn.Module, split: str, count: int, first: int = 0, side: int
     IoU over all masks; `background` and `thing`, the mean of the highest score on each; `part` and
     `group`, the IoU of the first and third mask with what they stand for.
     """
-    was_training = model.training
-    model.eval()
     rng = np.random.default_rng(first)
     found: dict[str, list] = {
         name: []
@@ -483,7 +493,6 @@ def measured(model: nn.Module, split: str, count: int, first: int = 0, side: int
             image_embeddings=embeddings, input_boxes=inputs.input_boxes, multimask_output=False
         )
         found["box"] += iou(full_size(boxed.pred_masks, inputs)[:, 0], truth[:, WHOLE]).tolist()
-    model.train(was_training)
     rank = spearmanr(found.pop("predicted"), found.pop("true")).statistic
     return {name: float(np.mean(values)) for name, values in found.items()} | {"rank": float(rank)}
 
@@ -526,6 +535,7 @@ def card(folder: Path) -> str:
         scenes=TEST_SCENES,
         parameters=parameters(model),
         **facts(folder),
+        batch=BATCH,
         side=SIDE,
         fine=FINE,
     )
@@ -583,8 +593,9 @@ exact box for each thing:
 
 ## Training
 
-`python assets/recipes/segmenter.py`: from the eyes of `eyes.py`, {steps:,} steps of 8 scenes at
-{side} pixels, in {minutes:.0f} minutes on one CPU core of two; `training.json` has the curve.
+`python assets/recipes/segmenter.py`: from the eyes of `eyes.py`, {steps:,} steps of {batch}
+scenes at {side} pixels, in {minutes:.0f} minutes on one CPU core of two; `training.json` has the
+curve.
 
 ## Limits
 
@@ -602,14 +613,14 @@ def train(args: Namespace) -> None:
     if which("c++") and not args.smoke:  # compiling takes a quarter of a minute, and saves a third
         model.vision_encoder.compile()
     for name, more in STAGES.items():
-        more = {"bf16": True} | more
+        more = {"bf16": True, "per_device_train_batch_size": BATCH} | more
         more |= SMOKE if args.smoke else {}
         steps, batch = more.pop("max_steps"), more["per_device_train_batch_size"]
         print(f"{name}: {parameters(model):,} parameters, {steps} steps of {batch} scenes")
         trainer = SegmenterTrainer(
             model=model,
             args=trainer_arguments(args.build / name, steps, args.seed, **more),
-            train_dataset=Prompts("train", steps * batch, first),
+            train_dataset=Prompts("train", steps * batch, first, stage=name),
             eval_dataset=Prompts("validation", 50),
             data_collator=collate,
         )

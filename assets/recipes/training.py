@@ -1,6 +1,7 @@
 """What every recipe does the same way: options, resuming, writing a checkpoint and its manifest."""
 
 import argparse
+import functools
 import hashlib
 import json
 import shutil
@@ -129,6 +130,21 @@ class MuonTrainer(TimedTrainer):
         return self.optimizer
 
 
+def in_evaluation(measure: Callable) -> Callable:
+    """Decorate a measurement: its first argument, a model, is in evaluation mode meanwhile."""
+
+    @functools.wraps(measure)
+    def measured(model: torch.nn.Module, *args, **kwargs):
+        training = model.training
+        model.eval()
+        try:
+            return measure(model, *args, **kwargs)
+        finally:
+            model.train(training)
+
+    return measured
+
+
 def last_checkpoint(folder: Path) -> str | None:
     """The newest complete training state in `folder`, or None. Half-written ones are removed."""
     steps = {}
@@ -141,10 +157,16 @@ def last_checkpoint(folder: Path) -> str | None:
 
 
 def trained(trainer: TimedTrainer) -> list[dict]:
-    """Train from the last state on, or load the state of a training that has ended; its log."""
+    """Train from the last state on, or load the state of a training that has ended; its log.
+
+    Raises ValueError where the state is of a longer training: it cannot be cut short.
+    """
     folder, steps = Path(trainer.args.output_dir), trainer.args.max_steps
     last = last_checkpoint(folder)
-    if last != str(folder / f"checkpoint-{steps}"):
+    done = int(last.rpartition("-")[2]) if last else 0
+    if done > steps:
+        raise ValueError(f"{last} is past the recipe's {steps} steps: move {folder} away first.")
+    if done < steps:
         trainer.train(resume_from_checkpoint=last)
         return trainer.state.log_history
     trainer._load_from_checkpoint(last)
