@@ -17,6 +17,7 @@ CLASSES = {
     "answerer": "BlipForQuestionAnswering",
     "matcher": "BlipForImageTextRetrieval",
     "classifier": "CLIPModel",
+    "captioner": "BlipForConditionalGeneration",
 }
 PROCESSORS = {"classifier": "CLIPProcessor"}
 FRESH = 100_000  # behind the scenes that the cards were measured on
@@ -27,6 +28,13 @@ def measured(role: str, count: str) -> dict[str, float]:
     model = getattr(transformers, CLASSES[role]).from_pretrained(CHECKPOINTS / role)
     recipe = import_module(role)
     return recipe.measured(model, "test", THRESHOLDS[role][count], first=FRESH)
+
+
+@needs_font
+def test_the_captioner_tells_the_truth_and_leaves_nothing_out():
+    scores, limits = measured("captioner", "scenes"), THRESHOLDS["captioner"]
+    assert scores["true"] >= limits["true"]
+    assert scores["named"] >= limits["named"]
 
 
 @needs_font

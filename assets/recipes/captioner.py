@@ -1,6 +1,6 @@
 """Train the course's captioner: BLIP, on pictures of Toytown.
 
-    python assets/recipes/captioner.py              # an hour on one CPU core, the eyes apart
+    python assets/recipes/captioner.py              # 40 minutes on one CPU core, the eyes apart
     python assets/recipes/captioner.py --smoke      # half a minute, to see the loss fall
 
 The architecture is transformers' BlipForConditionalGeneration (Li et al., 2022,
