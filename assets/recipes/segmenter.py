@@ -1,6 +1,6 @@
 """Train the course's segmenter: SAM, on Toytown.
 
-    python assets/recipes/segmenter.py              # an hour on one CPU core, the eyes apart
+    python assets/recipes/segmenter.py              # three hours on one CPU core, the eyes apart
     python assets/recipes/segmenter.py --smoke      # half a minute, to see the loss fall
 
 The architecture is transformers' SamModel (Kirillov et al., 2023, https://arxiv.org/abs/2304.02643):
@@ -13,7 +13,9 @@ prompt. What differs from the paper is what makes a small one learn in minutes:
 2. Masks are fine work, and a few clicks a picture teach it slowly. So every token must also draw
    its own four by four cells of the mask of the thing that it lies on. At first ("draw") the
    image encoder learns from this and the dense loss alone. Then the decoder learns what a click
-   means, from an image encoder that stays as it is ("point"), and last both together ("cut").
+   means, from an image encoder that stays as it is ("point"), then both together ("cut"), and last
+   ("hone") the decoder three times as fast as the rest, and the whole thing before its part and
+   group, while tokens also tell which cells of all others are of their thing.
 3. The three masks have fixed meanings. The paper lets them find their own (only the best of three
    is corrected); here the first is the part under the click, by colour, the second the whole
    thing, the third the thing with all that touches it. The score predicts each mask's IoU with the
@@ -44,7 +46,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, label
 from scipy.stats import spearmanr
 from torch import nn
-from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, interpolate, mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, mse_loss
 from torch.utils.data import Dataset
 from toytown.pictures import Picture, render, scene
 from training import (
@@ -73,7 +75,11 @@ STAGES = {
     "draw": {"max_steps": 1500, "learning_rate": 1.5e-3},
     "point": {"max_steps": 700},
     "cut": {"max_steps": 1600},
+    "hone": {"max_steps": 1600},
 }
+PACES = {"mask_decoder": 3, "prompt_encoder": 3, "same": 3}  # when honing, of the image encoder's
+WEIGHTS = (0.5, 2, 0.5)  # and of part, whole and group
+CLICKED = 16  # tokens a picture that are asked which cells are of their thing, when honing
 SMOKE = {"max_steps": 8, "per_device_train_batch_size": 2, "eval_strategy": "no"}
 PROMPTS = 6  # a picture
 PART, WHOLE, GROUP = range(3)
@@ -135,6 +141,8 @@ class Prompts(Dataset):
             targets = {"fine": fine_targets(picture.masks)} | dense_targets(chosen, picture, GRID)
         if self.stage != "draw":
             targets |= prompts(picture, np.random.default_rng((index, 7)))
+        if self.stage == "hone":
+            targets |= same_things(picture.masks, np.random.default_rng((index, 8)))
         return picture.image, targets
 
 
@@ -163,11 +171,39 @@ def prompts(picture: Picture, rng: np.random.Generator) -> dict[str, torch.Tenso
         masks.append(meant)
         boxes.append(box)
         on.append(thing)
+    whole = np.stack(masks)
     return {
         "points": torch.tensor(points, dtype=torch.float32),
-        "masks": torch.tensor(np.stack(masks)),
+        "masks": torch.tensor(whole),
+        "shares": torch.tensor(shares(whole.reshape(-1, SIDE, SIDE))).unflatten(0, (-1, 3)),
         "box_prompts": torch.tensor(np.array(boxes), dtype=torch.float32),
         "on": torch.tensor(on),
+    }
+
+
+def shares(masks: np.ndarray) -> np.ndarray:
+    """What share of each cell of the decoder's masks lies in each mask: (n, FINE, FINE)."""
+    cell = SIDE // FINE
+    return masks.reshape(-1, FINE, cell, FINE, cell).mean((2, 4), dtype=np.float32)
+
+
+def same_things(masks: np.ndarray, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+    """CLICKED tokens, each under a click on a random thing, and the cells of their things.
+
+    masks: (things, SIDE, SIDE). Returns tokens (CLICKED,), a position in the grid, and cells
+    (CLICKED, GRID * GRID, 16), shares; -1 where there is no thing.
+    """
+    seen = np.flatnonzero(masks.sum((1, 2)) > (SIDE / 40) ** 2)
+    if not len(seen):
+        none = torch.full((CLICKED, GRID**2, 16), -1, dtype=torch.float16)
+        return {"tokens": torch.zeros(CLICKED, dtype=torch.long), "cells": none}
+    chosen = rng.choice(seen, CLICKED)
+    where = np.array([click(masks[thing], rng) for thing in chosen]) // PATCH
+    cells = shares(masks).reshape(-1, GRID, 4, GRID, 4).transpose(0, 1, 3, 2, 4)
+    cells = cells.reshape(len(masks), GRID**2, 16)[chosen]
+    return {
+        "tokens": torch.tensor(where[:, 1] * GRID + where[:, 0]),
+        "cells": torch.tensor(cells, dtype=torch.float16),
     }
 
 
@@ -219,13 +255,45 @@ def collate(samples: list) -> dict:
 # Learning ------------------------------------------------------------------------------------
 
 
+class SameThing(nn.Module):
+    """Says of any two tokens which of the second's cells are of the thing that the first is on.
+
+    A thousand answers for each click, at the cost of a product: what few clicks teach slowly. It
+    helps while training and is left behind. channels: of a token.
+    """
+
+    def __init__(self, channels: int, width: int = 32):
+        super().__init__()
+        layers = (nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, 16 * width))
+        self.asking = nn.Sequential(*layers)
+        layers = (nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, width))
+        self.asked = nn.Sequential(*layers)
+        self.any = nn.Linear(channels, 16)
+
+    def forward(self, embeddings: torch.Tensor, prompts: dict) -> torch.Tensor:
+        """The loss. embeddings: (batch, tokens, channels)."""
+        on = prompts["cells"][:, 0, 0, 0] >= 0
+        if not on.any():
+            return embeddings.sum() * 0
+        embeddings, cells = embeddings[on], prompts["cells"][on].float()
+        at = prompts["tokens"][on, :, None].expand(-1, -1, embeddings.shape[-1])
+        asking = self.asking(embeddings.gather(1, at)).unflatten(2, (16, -1))
+        asked = self.asked(embeddings)
+        logits = torch.einsum("bncd,bjd->bnjc", asking, asked) / asked.shape[-1] ** 0.5
+        logits = (logits + self.any(embeddings)[:, None]).float().flatten(2)
+        entropy, dice = compared(logits, cells.flatten(2))
+        return (4 * entropy + dice).mean()
+
+
 class LearningSam(SamModel):
     """SAM with the dense heads, and a loss over clicks and boxes."""
 
     def __init__(self, config: SamConfig):
         super().__init__(config)
-        self.dense = DenseHeads(config.vision_config.output_channels)
-        self.fine = nn.Linear(config.vision_config.output_channels, 16)
+        channels = config.vision_config.output_channels
+        self.dense = DenseHeads(channels)
+        self.fine = nn.Linear(channels, 16)
+        self.same = SameThing(channels)
 
     def forward(self, pixel_values=None, prompts=None, stage="cut", seed=0, **kwargs):
         """SAM's forward, or with prompts the loss of a stage, as {"loss": …}."""
@@ -236,12 +304,15 @@ class LearningSam(SamModel):
         loss = 0 if stage == "point" else self.drawing_loss(embeddings, prompts)
         if stage == "draw":
             return {"loss": loss}
+        if stage == "hone":
+            loss = loss + self.same(embeddings.flatten(2).transpose(1, 2), prompts)
+        weights = WEIGHTS if stage == "hone" else (1, 1, 1)
         rng = np.random.default_rng(seed)
-        points, masks, on = prompts["points"][:, :, None], prompts["masks"], prompts["on"]
+        points, masks, on = prompts["points"][:, :, None], prompts["shares"], prompts["on"]
         first = super().forward(image_embeddings=embeddings, input_points=points)
         whole = first.pred_masks.detach()[:, :, WHOLE]
         guess = enlarged(whole, SIDE).numpy() > 0
-        loss = loss + mask_loss(first, masks, masks[:, :, WHOLE], on)
+        loss = loss + mask_loss(first, masks, masks[:, :, WHOLE], on, weights)
         if rng.random() < 0.4:
             many = bool(rng.random() < 0.5)
             boxed = super().forward(
@@ -252,7 +323,9 @@ class LearningSam(SamModel):
             wanted = masks[:, :, WHOLE]
         else:
             many = bool(rng.random() < 0.3)
-            points, labels, wanted = more_clicks(guess, prompts, rng)
+            points, labels, meant = more_clicks(guess, prompts, rng)
+            wanted = masks.flatten(0, 1)[torch.arange(meant.numel()), meant.flatten()]
+            wanted = wanted.unflatten(0, meant.shape)
             boxed = super().forward(
                 image_embeddings=embeddings,
                 input_points=points,
@@ -279,8 +352,7 @@ def more_clicks(
     """The first click and up to three more, put where the first mask is not what is meant.
 
     guess: the first masks, bool, (batch, prompts, SIDE, SIDE). Returns points (batch, prompts,
-    clicks, 2) in pixels, labels (batch, prompts, clicks) and the masks that are meant (batch,
-    prompts, SIDE, SIDE).
+    clicks, 2) in pixels, labels (batch, prompts, clicks) and which mask is meant (batch, prompts).
     """
     clicks = int(rng.integers(0, 4))
     batch, count = guess.shape[:2]
@@ -301,7 +373,7 @@ def more_clicks(
             x, y = click(where, rng)
             points[i, j, number] = x, y
             labels[i, j, number] = inside[y, x]
-    return torch.tensor(points), torch.tensor(labels), torch.tensor(wanted)
+    return torch.tensor(points), torch.tensor(labels), torch.tensor(meant)
 
 
 def enlarged(logits: torch.Tensor, side: int) -> torch.Tensor:
@@ -309,25 +381,32 @@ def enlarged(logits: torch.Tensor, side: int) -> torch.Tensor:
     return interpolate(logits.float(), (side, side), mode="bilinear", align_corners=False)
 
 
-def mask_loss(outputs, masks: torch.Tensor, meant: torch.Tensor, on: torch.Tensor) -> torch.Tensor:
+def mask_loss(
+    outputs, masks: torch.Tensor, meant: torch.Tensor, on: torch.Tensor, weights: tuple = (1,)
+) -> torch.Tensor:
     """Cross-entropy and dice on the masks of things; squared error on the predicted IoU of all.
 
-    masks: (batch, prompts, n, SIDE, SIDE), one for each that is predicted. meant: (batch, prompts,
-    SIDE, SIDE), the mask that the score is about. on: (batch, prompts), False for background.
-    They are compared at half the side, where a cell on an edge is covered in part.
+    masks: shares, (batch, prompts, n, FINE, FINE), one for each that is predicted. meant: (batch,
+    prompts, FINE, FINE), the mask that the score is about. on: (batch, prompts), False for
+    background. weights: of the n masks.
+    """
+    scores, logits = outputs.iou_scores.float(), outputs.pred_masks[on].float()
+    entropy, dice = compared(logits.flatten(2), masks[on].flatten(2))
+    weights = torch.tensor(weights) / sum(weights)
+    true = torch.zeros_like(scores)
+    true[on] = iou(logits.detach() > 0, meant[on][:, None] > 0.5)
+    return ((4 * entropy + dice) * weights).sum(1).mean() + mse_loss(scores, true)
+
+
+def compared(logits: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy and dice of masks, over the last dimension, their cells.
+
     (Dice: Milletari et al., 2016, https://arxiv.org/abs/1606.04797)
     """
-    scores = outputs.iou_scores.float()
-    logits = enlarged(outputs.pred_masks[on], SIDE // 2)
-    wanted = avg_pool2d(masks[on].float(), 2)
+    entropy = binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(-1)
     found = logits.sigmoid()
-    entropy = binary_cross_entropy_with_logits(logits, wanted)
-    both = 2 * (found * wanted).sum((-1, -2)) + 1
-    dice = 1 - both / (found.square().sum((-1, -2)) + wanted.square().sum((-1, -2)) + 1)
-    true = torch.zeros_like(scores)
-    whole = avg_pool2d(meant[on][:, None].float(), 2) > 0.5
-    true[on] = iou(logits.detach() > 0, whole)
-    return 4 * entropy + dice.mean() + mse_loss(scores, true)
+    both = 2 * (found * wanted).sum(-1) + 1
+    return entropy, 1 - both / (found.square().sum(-1) + wanted.square().sum(-1) + 1)
 
 
 def iou(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -625,6 +704,7 @@ def train(args: Namespace) -> None:
             data_collator=collate,
         )
         trainer.stage = name
+        trainer.paces = PACES if name == "hone" else None
         history = continued(history, trained(trainer))
         first += steps * batch
     save_checkpoint(plain(model, SamModel), processor(), args.output)

@@ -89,16 +89,25 @@ class MuonAndAdamW(torch.optim.Optimizer):
     in https://arxiv.org/abs/2502.16982) makes every direction of a matrix learn at one pace.
     """
 
-    def __init__(self, model: torch.nn.Module, lr: float, weight_decay: float):
-        matrices, others = [], []
+    def __init__(
+        self, model: torch.nn.Module, lr: float, weight_decay: float, paces: dict | None = None
+    ):
+        """paces: by how much more than lr the weights under a name learn, {"mask_decoder": 3}."""
+        matrices, others = {}, {}
         for name, weight in model.named_parameters():
             if weight.requires_grad:
-                (matrices if weight.ndim == 2 and ".layer" in name else others).append(weight)
+                kind = matrices if weight.ndim == 2 and ".layer" in name else others
+                pace = (paces or {}).get(name.partition(".")[0], 1)
+                kind.setdefault(lr * pace, []).append(weight)
+        groups = [
+            [{"params": weights, "lr": rate} for rate, weights in kind.items()]
+            for kind in (matrices, others)
+        ]
+        super().__init__([group for kind in groups for group in kind], {"lr": lr})
         shared = {"lr": lr, "weight_decay": weight_decay}
-        super().__init__(matrices + others, shared)
         self.parts = [
-            torch.optim.Muon(matrices, **shared, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(others, **shared),
+            torch.optim.Muon(groups[0], **shared, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(groups[1], **shared),
         ]
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
@@ -120,13 +129,17 @@ class MuonAndAdamW(torch.optim.Optimizer):
 
 
 class MuonTrainer(TimedTrainer):
-    """The Trainer, with MuonAndAdamW."""
+    """The Trainer, with MuonAndAdamW, whose `paces` are the trainer's."""
+
+    paces: dict[str, float] | None = None
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """The optimizer, once."""
         if self.optimizer is None:
             args = self.args
-            self.optimizer = MuonAndAdamW(self.model, args.learning_rate, args.weight_decay)
+            self.optimizer = MuonAndAdamW(
+                self.model, args.learning_rate, args.weight_decay, self.paces
+            )
         return self.optimizer
 
 
