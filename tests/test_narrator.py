@@ -4,9 +4,11 @@ import json
 import sys
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from gradio_client import Client, handle_file
+from PIL import Image
 
 sys.path.insert(0, str(ROOT / "assets" / "apps" / "narrator"))
 SCENES = ROOT / "assets" / "images" / "toytown"
@@ -43,6 +45,42 @@ def test_it_finds_a_picture_by_meaning_and_says_when_there_is_none(narrator: Cli
     assert shows == "No picture shows that."
 
 
+def test_it_cuts_out_what_was_clicked_on(narrator: Client):
+    scene = handle_file(str(SCENES / "desert-003.jpg"))
+    cutting = narrator.predict(scene, 180, 330, api_name="/cut_out")  # the sheep
+    with Image.open(cutting) as cut:
+        assert cut.mode == "RGBA"
+        assert (cut.width, cut.height) == (pytest.approx(149, abs=15), pytest.approx(157, abs=15))
+    assert narrator.predict(None, 180, 330, api_name="/cut_out") is None
+
+
+@pytest.mark.parametrize("where", [[180, 330], [110, 246, 259, 403]], ids=["click", "box"])
+def test_a_cut_out_holds_the_things_pixels_on_nothing(where):
+    from app import cut_out
+    from helpers import media
+
+    picture = media.image(SCENES / "desert-003.jpg")
+    rows = json.loads((SCENES / "annotations.json").read_text())["annotations"]
+    sheep = next(row for row in rows if row["image_id"] == 2 and row["bbox"][0] == 110)
+    cut = cut_out(picture, where)
+    assert cut.mode == "RGBA"
+    alpha = np.asarray(cut.getchannel("A"))
+    assert set(np.unique(alpha)) == {0, 255}
+    assert alpha.any(0)[[0, -1]].all(), "cropped to the thing"
+    assert alpha.any(1)[[0, -1]].all(), "cropped to the thing"
+    assert (alpha > 0).sum() == pytest.approx(sheep["area"], rel=0.15)
+    # Where it came from, every pixel is the picture's own.
+    colours = np.asarray(picture)
+    windows = np.lib.stride_tricks.sliding_window_view(colours, (*alpha.shape, 3)).squeeze(2)
+    apart = [
+        np.abs(windows[y, x][alpha > 0].astype(int) - np.asarray(cut)[alpha > 0, :3]).max()
+        for y in range(240, 256)
+        for x in range(104, 120)
+        if y < len(windows) and x < windows.shape[1]
+    ]
+    assert min(apart) == 0
+
+
 def test_without_a_picture_or_a_question_it_asks_for_one(narrator: Client):
     assert narrator.predict(None, api_name="/narrate")[1] == "Choose a picture first."
     assert narrator.predict("  ", api_name="/find")[1] == "Write what the picture should show."
@@ -66,3 +104,20 @@ def test_it_counts_as_a_person_would_and_doubts_what_scores_low(labels, scores, 
 
     pairs = zip(labels, scores, strict=True)
     assert count([{"label": label, "score": score} for label, score in pairs]) == sentence
+
+
+def test_it_answers_a_question_about_a_picture(narrator: Client):
+    scene = handle_file(str(SCENES / "desert-003.jpg"))
+    assert "desert" in narrator.predict(scene, "where is this?", api_name="/ask")
+    assert narrator.predict(None, "where is this?", api_name="/ask") == "Choose a picture first."
+    assert narrator.predict(scene, " ", api_name="/ask") == "Write a question first."
+
+
+def test_an_answer_that_it_is_not_sure_of_comes_with_a_doubt():
+    from app import answers
+    from helpers import media
+
+    picture = media.image(SCENES / "desert-003.jpg")
+    said = answers(picture, "where is this?", sure=0.0)
+    assert said == "desert"
+    assert answers(picture, "where is this?", sure=1.01) == f"perhaps {said}"

@@ -1,4 +1,4 @@
-"""The vision checkpoints: good on fresh scenes, small, and quiet."""
+"""The five vision checkpoints: good on fresh scenes, small, and quiet."""
 
 import json
 import subprocess
@@ -14,12 +14,13 @@ from toytown.language import QUESTIONS
 CHECKPOINTS = ROOT / "assets" / "checkpoints"
 THRESHOLDS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))
 CLASSES = {
+    "segmenter": "SamModel",
     "answerer": "BlipForQuestionAnswering",
     "matcher": "BlipForImageTextRetrieval",
     "classifier": "CLIPModel",
     "captioner": "BlipForConditionalGeneration",
 }
-PROCESSORS = {"classifier": "CLIPProcessor"}
+PROCESSORS = {"segmenter": "SamProcessor", "classifier": "CLIPProcessor"}
 FRESH = 100_000  # behind the scenes that the cards were measured on
 
 
@@ -28,6 +29,15 @@ def measured(role: str, count: str) -> dict[str, float]:
     model = getattr(transformers, CLASSES[role]).from_pretrained(CHECKPOINTS / role)
     recipe = import_module(role)
     return recipe.measured(model, "test", THRESHOLDS[role][count], first=FRESH)
+
+
+@needs_font
+def test_the_segmenter_cuts_out_what_is_clicked_or_boxed():
+    scores, limits = measured("segmenter", "scenes"), THRESHOLDS["segmenter"]
+    assert scores["click"] >= limits["click"]
+    assert scores["box"] >= limits["box"]
+    assert scores["rank"] >= limits["rank"]
+    assert scores["background"] <= limits["background_at_most"] < scores["thing"]
 
 
 @needs_font
@@ -69,7 +79,7 @@ def test_it_is_small_and_its_card_and_its_curve_are_there(role: str):
     assert json.loads((CHECKPOINTS / role / "training.json").read_text())[-1]["step"] >= 1000
 
 
-def test_together_they_are_within_their_budget():
+def test_all_five_are_within_their_budget():
     total = sum((CHECKPOINTS / r / "model.safetensors").stat().st_size for r in CLASSES)
     assert total <= THRESHOLDS["vision"]["megabytes"] * 1e6
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from training import TimedTrainer, trained, trainer_arguments
 
 RECIPES = ROOT / "assets" / "recipes"
-STAGES = {"segmenter": ("draw", "point", "cut")}  # where a recipe has some: folders of its states
+STAGES = {"segmenter": ("draw", "point", "cut", "hone")}  # where it has some: folders of states
 ROLES = ("segmenter", "captioner", "answerer", "matcher", "classifier")
 
 

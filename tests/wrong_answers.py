@@ -113,4 +113,86 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
             ("[0.9]", "your function itself"),
         ],
     },
+    "2.7. Image_Segmentation": {
+        "ten_corrections": [
+            ("lambda scores: np.argsort(scores)[-10:]", "Let people redraw where the model doubts"),
+            ("lambda scores: range(10)", "Let people redraw where the model doubts"),
+            ("lambda scores: np.argsort(scores)[:9]", "Return ten different places"),
+            ("lambda scores: [scores.argmin()] * 10", "Return ten different places"),
+            ("lambda scores: np.sort(scores)[:10]", "Return ten different places"),
+            ("[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", "your function itself"),
+        ],
+        "own_click": [
+            ('("street", [[100, 100]], [1], 0.2)', "Still open: it is no scene of Toytown"),
+            ('("coffee", [[900, 100]], [1], 0.2)', "Still open: every click lies in the picture"),
+            ('("coffee", [[300, 170]], [0], 0.2)', "Still open: a 1 or a 0 for each click"),
+            ('("coffee", [[300, 170]], [1, 0], 0.2)', "Still open: a 1 or a 0 for each click"),
+            ('("coffee", [[300, 170]], [1], 20)', "Still open: your guess is a share"),
+            ('("coffee", [300, 170], [1], 0.2)', "answer = (a picture, [[x, y], …]"),
+            ('"coffee"', "answer = (a picture, [[x, y], …]"),
+            ('("nowhere.jpg", [[1, 1]], [1], 0.2)', "answer = (a picture, [[x, y], …]"),
+        ],
+        "clean": [
+            ("lambda mask, x, y: mask", "Keep only the piece under the click"),
+            (
+                "def answer(mask, x, y):\n"
+                "    from scipy.ndimage import binary_fill_holes\n"
+                "    return binary_fill_holes(mask)",
+                "Keep only the piece under the click",
+            ),
+            (
+                "def answer(mask, x, y):\n"
+                "    from scipy.ndimage import label\n"
+                "    pieces, _ = label(mask)\n"
+                "    return pieces == pieces[y, x] if mask[y, x] else np.zeros_like(mask)",
+                "Fill the hole",
+            ),
+            (
+                "def answer(mask, x, y):\n"
+                "    from scipy.ndimage import binary_fill_holes, label\n"
+                "    pieces, _ = label(mask, structure=np.ones((3, 3)))\n"
+                "    return binary_fill_holes(pieces == pieces[y, x])",
+                "Pieces that meet at a corner alone are two",
+            ),
+            (
+                "def answer(mask, x, y):\n"
+                "    from scipy.ndimage import binary_fill_holes, label\n"
+                "    pieces, _ = label(mask)\n"
+                "    return binary_fill_holes(pieces == pieces[y, x])",
+                "A click beside the mask gives an empty mask",
+            ),
+            (
+                "def answer(mask, x, y):\n"
+                "    left, right = np.flatnonzero(mask.any(0))[[0, -1]]\n"
+                "    filled = mask.copy()\n"
+                "    filled[:, left : right + 1] = True\n"
+                "    return filled",
+                "Keep only the piece under the click",
+            ),
+            ("0.5", "your function itself"),
+        ],
+    },
+    "2.8. Multimodal_Models": {
+        "when_to_be_silent": [
+            ("0", "wrong answers pass, at 10 each"),
+            ("1.0", "lower the threshold"),
+            ("80", "A probability lies between 0 and 1"),
+            ("ask", "take the cheapest"),
+        ],
+        "own_negative": [
+            ('("street", "a tree on the street", "a cow on the street")', "it is no scene of Toy"),
+            ('("coffee", "a cup", "a dog")', "Still open: a sentence of three words or more"),
+            ('("coffee", "a cup on a table", "no cup on a chair")', "Still open: both differ in"),
+            ('("coffee", "a cup on a table", "a cup on a table")', "Still open: both differ in"),
+            ('("coffee", "a cup on a table")', "answer = (a picture, a true sentence"),
+            ('("nowhere.jpg", "a b c", "a b d")', "answer = (a picture, a true sentence"),
+        ],
+        "doubt_the_question": [
+            ("lambda image, question: ask(image, question)[0]", "names a colour of what is not"),
+            ("lambda image, question: None", "for them return what the model says"),
+            ("lambda image, question: 'red'", "names a colour of what is not there"),
+            ("ask", "names a colour of what is not there"),
+            ('"red"', "your function itself"),
+        ],
+    },
 }

@@ -12,13 +12,18 @@ hint too. Where one wrong answer deserves a hint of its own, give `Verdict(…, 
 """
 
 import functools
+import json
+import math
 import re
 import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from PIL import Image
+
 from helpers import media
-from helpers.checkpoints import checkpoint
+from helpers.checkpoints import ASSETS, checkpoint
 
 
 @dataclass(frozen=True)
@@ -206,6 +211,11 @@ def two_thresholds(answer: object) -> Verdict:
     return Verdict(not late, expected, f"A {paid[0]}, B {paid[1]}", hint)
 
 
+def _in_toytown(source: object) -> bool:
+    scenes = [name for row in media.scenes() for name in (row["place"], row["file_name"])]
+    return str(source).replace("\\", "/").split("/")[-1] in scenes
+
+
 @self_check("answer = (a path, an address or a name such as 'coffee', [what you see in it]).")
 def own_picture(answer: object) -> Verdict:
     """A picture of the reader's and what is in it, beside what the detector says."""
@@ -214,11 +224,10 @@ def own_picture(answer: object) -> Verdict:
     known = set(_detector().model.config.id2label.values())
     several = isinstance(there, list | tuple | set)
     words = {word.strip().lower() for word in there} if several else set()
-    scenes = [name for row in media.scenes() for name in (row["place"], row["file_name"])]
     done = {
         "you wrote down what is in it, as a list of words": bool(words),
         "some of your words are names that it knows": bool(words & known),
-        "it is no scene of Toytown": str(source).replace("\\", "/").split("/")[-1] not in scenes,
+        "it is no scene of Toytown": not _in_toytown(source),
     }
     print("\n".join(f"[{'x' if ok else ' '}] {what}" for what, ok in done.items()))
     print(f"Named and there: {', '.join(sorted(found & words)) or 'nothing'}")
@@ -267,3 +276,238 @@ def suppress(answer: object) -> Verdict:
         if scores != expected:
             return Verdict(False, f"the scores {expected}", scores, f"{hint[0].upper()}{hint[1:]}.")
     return Verdict(True, f"{len(cases)} cases of {len(cases)}", f"{len(cases)} cases")
+
+
+# --- 2.7. Image Segmentation ---------------------------------------------------------------------
+
+
+@functools.cache
+def _segmenter() -> tuple:
+    from transformers import SamModel, SamProcessor
+
+    name = checkpoint("segmenter")
+    return SamModel.from_pretrained(name), SamProcessor.from_pretrained(name)
+
+
+def _masks(picture: Image.Image, points: list, labels: list) -> tuple[np.ndarray, np.ndarray]:
+    """For each thing's clicks one mask, bool (things, height, width), and its score (things,)."""
+    import torch
+
+    model, processor = _segmenter()
+    inputs = processor(picture, input_points=[points], input_labels=[labels], return_tensors="pt")
+    sizes = inputs.pop("original_sizes"), inputs.pop("reshaped_input_sizes")
+    with torch.inference_mode():
+        outputs = model(**inputs, multimask_output=False)
+    masks = processor.post_process_masks(outputs.pred_masks, *sizes)[0]
+    return masks[:, 0].numpy(), outputs.iou_scores[0, :, 0].numpy()
+
+
+@functools.cache
+def _first_masks() -> tuple[np.ndarray, np.ndarray]:
+    """Scores of one click on each thing of twenty scenes that 2.7 leaves out, and the true IoU."""
+    from pycocotools import mask as coco_mask
+    from scipy.ndimage import distance_transform_edt
+
+    annotations = json.loads((ASSETS / "images/toytown/annotations.json").read_text("utf-8"))
+    scores, overlaps = [], []
+    for number, row in enumerate(media.examples("segmentation").select(range(20, 40)), start=20):
+        rows = [one for one in annotations["annotations"] if one["image_id"] == number]
+        truths = np.stack([coco_mask.decode(one["segmentation"]) > 0 for one in rows])
+        points = []
+        for truth in truths:
+            depth = distance_transform_edt(np.pad(truth, 1))[1:-1, 1:-1]
+            y, x = np.unravel_index(depth.argmax(), depth.shape)
+            points.append([[int(x), int(y)]])
+        masks, found = _masks(row["image"], points, [[1]] * len(points))
+        scores += found.tolist()
+        overlaps += ((masks & truths).sum((1, 2)) / (masks | truths).sum((1, 2))).tolist()
+    return np.array(scores), np.array(overlaps)
+
+
+@self_check("answer is your function itself: from the scores to ten places, all different.")
+def ten_corrections(answer: object) -> Verdict:
+    """A function that says from the scores of masks which ten a person redraws."""
+    scores, overlaps = _first_masks()
+    chosen = [int(place) for place in answer(scores.copy())]
+    there = set(range(len(scores)))
+    if len(chosen) != 10 or len(set(chosen) & there) != 10:
+        expected = f"ten different places from 0 to {len(scores) - 1}"
+        return Verdict(False, expected, chosen, f"Return {expected}.")
+    gains = 1 - overlaps  # redrawn by hand, a mask is perfect
+    yours, anywhere, best = gains[chosen].mean(), gains.mean(), np.sort(gains)[-10:].mean()
+    print(f"IoU that a correction adds: {anywhere:.2f} anywhere, {best:.2f} if the truth is known.")
+    least = (anywhere + best) / 2
+    hint = "Let people redraw where the model doubts its mask: which scores say so?"
+    return Verdict(yours >= least, f"at least {least:.2f} a correction", f"{yours:.2f}", hint)
+
+
+@self_check("answer = (a picture, [[x, y], …], [1 or 0 for each], the share you expect).")
+def own_click(answer: object) -> Verdict:
+    """A picture of the reader's, clicks on it, and how large they think the thing is."""
+    source, points, labels, share = answer
+    picture = media.image(source)
+    done = {
+        "it is no scene of Toytown": not _in_toytown(source),
+        "every click lies in the picture": all(
+            0 <= x < picture.width and 0 <= y < picture.height for x, y in points
+        ),
+        "a 1 or a 0 for each click, and at least one 1": len(labels) == len(points)
+        and 1 in labels
+        and set(labels) <= {0, 1},
+        "your guess is a share, between 0 and 1": 0 < share < 1,
+    }
+    print("\n".join(f"[{'x' if ok else ' '}] {what}" for what, ok in done.items()))
+    if all(done.values()):
+        (mask,), (score,) = _masks(picture, [points], [labels])
+        pairs = zip(points, labels, strict=True)
+        obeyed = sum(mask[int(y), int(x)] == label for (x, y), label in pairs)
+        print(f"The mask covers {mask.mean():.0%} of the picture, you expected {share:.0%}.")
+        print(f"It does as {obeyed} of your {len(points)} clicks say; its score is {score:.2f}.")
+    still = next((f"Still open: {what}." for what, ok in done.items() if not ok), None)
+    return Verdict(all(done.values()), "4 of 4", f"{sum(done.values())} of 4", still)
+
+
+@self_check("answer is your function itself: from mask, x and y to a mask of the same shape.")
+def clean(answer: object) -> Verdict:
+    """A function that keeps the piece of a mask under a click, and fills its holes."""
+    cases = {
+        "keep only the piece under the click": ("##..# ##...", 0, 1, "##... ##..."),
+        "x counts from the left, y from the top: mask[y, x]": ("#...# ....#", 4, 1, "....# ....#"),
+        "fill the hole": ("##### #.#.# #####", 0, 0, "##### ##### #####"),
+        "an open bay is no hole": ("###.. #.... ###..", 0, 0, "###.. #.... ###.."),
+        "pieces that meet at a corner alone are two": (
+            "##... ##... ..##.", 0, 0, "##... ##... .....",
+        ),
+        "a crumb inside the hole belongs to it": (
+            "##### #...# #.#.# #...# #####", 0, 0, "##### ##### ##### ##### #####",
+        ),
+        "a click beside the mask gives an empty mask": ("##... ##...", 4, 0, "..... ....."),
+    }  # fmt: skip
+    for hint, (before, x, y, after) in cases.items():
+        mask, expected = (
+            np.array([[c == "#" for c in row] for row in t.split()]) for t in (before, after)
+        )
+        found = np.asarray(answer(mask.copy(), x, y))
+        if found.shape != mask.shape or not np.array_equal(found.astype(bool), expected):
+            drawn = " ".join("".join(".#"[bool(p)] for p in row) for row in np.atleast_2d(found))
+            return Verdict(False, after, drawn, f"{hint[0].upper()}{hint[1:]}.")
+    return Verdict(True, f"{len(cases)} cases of {len(cases)}", f"{len(cases)} cases")
+
+
+# --- 2.8. Multimodal Models ----------------------------------------------------------------------
+
+
+@functools.cache
+def _answerer() -> tuple:
+    from transformers import BlipForQuestionAnswering, BlipProcessor
+
+    name = checkpoint("answerer")
+    return BlipProcessor.from_pretrained(name), BlipForQuestionAnswering.from_pretrained(name)
+
+
+@functools.cache
+def _said() -> list[tuple[float, bool]]:
+    """For each question about the scenes from the fortieth on: how sure, and whether right."""
+    processor, model = _answerer()
+    said = []
+    rows = media.examples("captions")
+    for row in rows.select(range(40, len(rows))):  # the notebook chooses on the first forty
+        inputs = processor(
+            images=[row["image"]] * len(row["questions"]),
+            text=[asked["question"] for asked in row["questions"]],
+            padding=True,
+            return_tensors="pt",
+        )
+        keep = {"output_scores": True, "return_dict_in_generate": True}
+        written = model.generate(**inputs, num_beams=1, max_new_tokens=10, **keep)
+        steps = model.text_decoder.compute_transition_scores(
+            written.sequences, written.scores, normalize_logits=True
+        )
+        # What follows an answer's end is padding, and no part of it.
+        steps[written.sequences[:, 1:] == processor.tokenizer.pad_token_id] = 0
+        answers = processor.batch_decode(written.sequences, skip_special_tokens=True)
+        rights = [a == q["answer"] for a, q in zip(answers, row["questions"], strict=True)]
+        said += zip(steps.sum(1).exp().tolist(), rights, strict=True)
+    return said
+
+
+@self_check("Add up the costs at every threshold on the first forty scenes; take the cheapest.")
+def when_to_be_silent(answer: object) -> Verdict:
+    """A threshold under which the answerer is silent, charged on scenes not used to choose it."""
+    threshold = round(float(answer), 3)
+    if not 0 <= threshold <= 1:
+        return Verdict(False, "a probability", threshold, "A probability lies between 0 and 1.")
+
+    def silences_and_mistakes(least: float) -> tuple[int, int]:
+        silent = sum(sure < least for sure, _ in _said())
+        return silent, sum(sure >= least and not right for sure, right in _said())
+
+    def cost(least: float) -> int:
+        silent, wrong = silences_and_mistakes(least)
+        return silent + 10 * wrong
+
+    most = round(1.25 * min(cost(step / 50) for step in range(51)))
+    silent, wrong = silences_and_mistakes(threshold)
+    hint = f"It is silent {silent} times: lower the threshold."
+    if 10 * wrong > silent:
+        hint = f"{wrong} wrong answers pass, at 10 each: raise the threshold."
+    yours = f"{cost(threshold)}: {silent} silences, {wrong} mistakes"
+    return Verdict(cost(threshold) <= most, f"a cost of at most {most}", yours, hint)
+
+
+@self_check("answer = (a picture, a true sentence, the same with one word exchanged).")
+def own_negative(answer: object) -> Verdict:
+    """A picture of the reader's, a sentence about it, and a hard negative."""
+    import torch
+    from transformers import BlipForImageTextRetrieval, BlipProcessor
+
+    source, true, false = answer
+    picture = media.image(source)
+    words = [re.findall(r"\w+", text.lower()) for text in (true, false)]
+    apart = sum(a != b for a, b in zip(*words, strict=False))
+    done = {
+        "it is no scene of Toytown": not _in_toytown(source),
+        "a sentence of three words or more": len(words[0]) >= 3,
+        "both differ in just one word": len(words[0]) == len(words[1]) and apart == 1,
+    }
+    print("\n".join(f"[{'x' if ok else ' '}] {what}" for what, ok in done.items()))
+    name = checkpoint("matcher")
+    processor = BlipProcessor.from_pretrained(name)
+    matcher = BlipForImageTextRetrieval.from_pretrained(name)
+    inputs = processor(images=[picture] * 2, text=[true, false], padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        fits = matcher(**inputs).itm_score.softmax(1)[:, 1].tolist()
+    unknown = processor.tokenizer.unk_token_id
+    for kind, text, share, ids in zip(
+        ("true", "false"), (true, false), fits, inputs["input_ids"].tolist(), strict=True
+    ):
+        print(f"{kind:5} fits {share:.2f}: {text} ({ids.count(unknown)} words unknown to it)")
+    still = next((f"Still open: {what}." for what, ok in done.items() if not ok), None)
+    return Verdict(all(done.values()), "3 of 3", f"{sum(done.values())} of 3", still)
+
+
+@self_check("answer is your function itself: from a picture and a question to a colour or None.")
+def doubt_the_question(answer: object) -> Verdict:
+    """A function that names the colour of what is there, and None for what is not."""
+    rows = media.examples("captions")
+    there = [
+        (row["image"], f"what color is the {thing}?", asked["answer"])
+        for row in rows
+        for asked in row["questions"]
+        for thing in dict.fromkeys(row["objects"]["category"])
+        if asked["kind"] == "which colour" and asked["question"].endswith(f" is the {thing}?")
+    ][:12]
+    absent = [
+        (row["image"], f"what color is the {thing}?")
+        for row, thing in zip(rows.select(range(12)), ["car", "umbrella", "book"] * 4, strict=True)
+        if thing not in row["objects"]["category"]
+    ]
+    named = sum(answer(picture, question) == colour for picture, question, colour in there)
+    silent = sum(answer(picture, question) is None for picture, question in absent)
+    right = named >= 0.75 * len(there) and silent >= 0.75 * len(absent)
+    hint = "It is silent about things that are there: for them return what the model says."
+    if silent < 0.75 * len(absent):
+        hint = "It names a colour of what is not there: first ask whether there is one."
+    least = [math.ceil(0.75 * len(asked)) for asked in (there, absent)]
+    expected = f"at least {least[0]} colours and {least[1]} times None"
+    return Verdict(right, expected, f"{named} colours, {silent} times None", hint)

@@ -3,7 +3,8 @@
     python assets/apps/narrator/app.py      # then open http://127.0.0.1:7860
 
 Each notebook of the course gives it one function, complete in itself, and a test holds the two
-texts together. So far 2.6 counts what the detector sees, and 2.2 finds a picture by meaning.
+texts together. So far 2.6 counts what the detector sees, 2.7 cuts out what you click on, 2.8
+answers questions about it, and 2.2 finds a picture by meaning.
 """
 
 import sys
@@ -57,11 +58,50 @@ def count(detections: list[dict], sure: float = 0.8) -> str:
     return english.join(phrases[False] + phrases[True], final_sep="") or "nothing I know"
 
 
+# From 2.7. Image Segmentation ----------------------------------------------------------------
+
+
+def cut_out(picture: Image.Image, where: list[float]) -> Image.Image:
+    """Cut out what is at a click [x, y] or in a box [left, top, right, bottom]: RGBA, cropped."""
+    import torch
+    from helpers import checkpoint
+    from transformers import SamModel, SamProcessor
+
+    name, kind = checkpoint("segmenter"), "input_points" if len(where) == 2 else "input_boxes"
+    model, processor = SamModel.from_pretrained(name), SamProcessor.from_pretrained(name)
+    inputs = processor(picture, return_tensors="pt", **{kind: [[where]]})
+    sizes = inputs["original_sizes"], inputs["reshaped_input_sizes"]
+    with torch.inference_mode():
+        masks = model(**inputs, multimask_output=False).pred_masks
+    cut, mask = picture.convert("RGBA"), processor.post_process_masks(masks, *sizes)[0][0, 0]
+    cut.putalpha(Image.fromarray(mask.numpy()).convert("L"))
+    return cut.crop(cut.getbbox())
+
+
+# From 2.8. Multimodal Models -----------------------------------------------------------------
+
+
+def answers(picture: Image.Image, question: str, sure: float = 0.8) -> str:
+    """Answer a question about a picture; below a probability of sure, with a perhaps."""
+    from helpers import checkpoint
+    from transformers import BlipForQuestionAnswering, BlipProcessor
+
+    name, keep = checkpoint("answerer"), {"output_scores": True, "return_dict_in_generate": True}
+    processor, model = (c.from_pretrained(name) for c in (BlipProcessor, BlipForQuestionAnswering))
+    inputs = processor(images=picture, text=question, return_tensors="pt")
+    written = model.generate(**inputs, num_beams=1, max_new_tokens=10, **keep)
+    steps = model.text_decoder.compute_transition_scores(
+        written.sequences, written.scores, normalize_logits=True
+    )
+    answer = processor.decode(written.sequences[0], skip_special_tokens=True)
+    return answer if steps.exp().prod() >= sure else f"perhaps {answer}"
+
+
 # The app -------------------------------------------------------------------------------------
 
 
 def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
-    """The page: a picture and what the Narrator says of it; a question and the picture it finds."""
+    """The page: what the Narrator says of a picture, what it cuts out, and what it finds."""
     import gradio as gr  # it reads HF_* variables, which setup() sets first
 
     def narrate(picture: Image.Image | None) -> tuple[tuple | None, str]:
@@ -70,6 +110,19 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
         found = detect(picture)
         boxes = [(tuple(d["box"].values()), f"{d['label']} {d['score']:.2f}") for d in found]
         return (picture, boxes), f"I see {count(found)}."
+
+    def clicked(event: gr.SelectData) -> list[int]:
+        return event.index
+
+    def cut(picture: Image.Image | None, x: float, y: float) -> Image.Image | None:
+        return cut_out(picture, [x, y]) if picture is not None else None
+
+    def reply(picture: Image.Image | None, question: str) -> str:
+        if picture is None:
+            return "Choose a picture first."
+        if not question.strip():
+            return "Write a question first."
+        return answers(picture, question)
 
     def find(query: str) -> tuple[Image.Image | None, str]:
         if not query.strip():
@@ -90,6 +143,20 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
             said = gr.Textbox(label="What it says", interactive=False)
             gr.Examples([[album[i]["image"]] for i in range(4)], picture)
             picture.change(narrate, picture, [seen, said], api_name="narrate")
+        with gr.Tab("Cut out"):
+            with gr.Row():
+                scene = gr.Image(
+                    album[0]["image"], type="pil", label="Click on a thing", sources=["upload"]
+                )
+                cutting = gr.Image(type="pil", format="png", label="Cut out")
+            x, y = gr.Number(0, label="x, pixels"), gr.Number(0, label="y, pixels")
+            click = scene.select(clicked, None, [x, y], api_name=False)
+            click.then(cut, [scene, x, y], cutting, api_name="cut_out")
+        with gr.Tab("Ask"):
+            shown = gr.Image(album[0]["image"], type="pil", label="Picture", sources=["upload"])
+            question = gr.Textbox(label="What would you like to know?", max_length=200)
+            answered = gr.Textbox(label="It says", interactive=False)
+            question.submit(reply, [shown, question], answered, api_name="ask")
         with gr.Tab("Find"):
             query = gr.Textbox(label="What should the picture show?", max_length=200)
             match, caption = gr.Image(label="Found"), gr.Textbox(label="It shows")
@@ -101,7 +168,7 @@ def main() -> None:
     """Load the detector of this tier and serve the page on this machine only."""
     from transformers import pipeline
 
-    device = setup("detector", "embedder")
+    device = setup("detector", "segmenter", "answerer", "embedder")
     detect = pipeline("object-detection", model=checkpoint("detector"), device=device)
     build(detect).launch(server_name="127.0.0.1", max_file_size=media.MAX_BYTES)
 
