@@ -205,7 +205,8 @@ pixels; an answer counts if it is the very word:
 
 ## Training
 
-`python assets/recipes/answerer.py`: from the eyes of `eyes.py`, {steps:,} steps of {batch} scenes
+`python assets/recipes/answerer.py`: from the eyes of `eyes.py`
+(whose own minutes are not counted), {steps:,} steps of {batch} scenes
 with {asked} questions each, in {minutes:.0f} minutes on one CPU core of two; `training.json` has
 the curve.
 

@@ -1,6 +1,6 @@
 """Train the course's classifier: CLIP, on pictures of Toytown.
 
-    python assets/recipes/classifier.py              # half an hour on one CPU core, the eyes apart
+    python assets/recipes/classifier.py              # 50 minutes on one CPU core, the eyes apart
     python assets/recipes/classifier.py --smoke      # half a minute, to see the loss fall
 
 The architecture is transformers' CLIPModel (Radford et al., 2021, https://arxiv.org/abs/2103.00020):
@@ -265,7 +265,8 @@ On {scenes} scenes whose seeds no training has seen, drawn at 512 pixels:
 
 ## Training
 
-`python assets/recipes/classifier.py`: from the eyes of `eyes.py`, {steps:,} steps of {batch} scenes
+`python assets/recipes/classifier.py`: from the eyes of `eyes.py`
+(whose own minutes are not counted), {steps:,} steps of {batch} scenes
 in {minutes:.0f} minutes on one CPU core of two; `training.json` has the curve.
 
 ## Limits

@@ -672,7 +672,8 @@ exact box for each thing:
 
 ## Training
 
-`python assets/recipes/segmenter.py`: from the eyes of `eyes.py`, {steps:,} steps of {batch}
+`python assets/recipes/segmenter.py`: from the eyes of `eyes.py`
+(whose own minutes are not counted), {steps:,} steps of {batch}
 scenes at {side} pixels, in {minutes:.0f} minutes on one CPU core of two; `training.json` has the
 curve.
 
