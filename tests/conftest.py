@@ -47,6 +47,7 @@ guard.loader.exec_module(importlib.util.module_from_spec(guard))
 
 import exercises
 from course import share_cores
+from outputs import code_cells, text
 
 sys.path.insert(0, str(ROOT / "assets" / "recipes"))
 from toytown.pictures import FONT
@@ -100,6 +101,18 @@ def execution(tmp_path_factory: pytest.TempPathFactory) -> Execution:
 def executed(execution: Execution) -> dict[str, nbformat.NotebookNode]:
     """Every notebook by name, as it came out of this run's one execution."""
     return execution.notebooks
+
+
+@pytest.fixture(scope="module")
+def cells(executed: dict, request: pytest.FixtureRequest) -> list[nbformat.NotebookNode]:
+    """The executed code cells of the notebook whose name the test module gives as NAME."""
+    return code_cells(executed[request.module.NAME])
+
+
+@pytest.fixture(scope="module")
+def said(cells: list[nbformat.NotebookNode]) -> str:
+    """All that these cells printed, with spaces made even."""
+    return "\n".join(text(cell) for cell in cells)
 
 
 def _execute_copy(folder: Path) -> None:

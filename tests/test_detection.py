@@ -8,23 +8,11 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
-from outputs import code_cells, text
 from pycocotools import mask
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "2.6. Object_Detection"
 LIMITS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))["detection_notebook"]
-
-
-@pytest.fixture(scope="module")
-def cells(executed):
-    return code_cells(executed[NAME])
-
-
-@pytest.fixture(scope="module")
-def said(cells):
-    """All that the executed notebook printed, with spaces made even."""
-    return "\n".join(text(cell) for cell in cells)
 
 
 def assigned(cell):

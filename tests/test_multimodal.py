@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 import torch
-from outputs import code_cells, outputs, tags
+from outputs import outputs, tags
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "2.8. Multimodal_Models"
@@ -15,11 +15,6 @@ LIMITS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))["mul
 NEEDED = {"match", "caption", "ask", "similar", "captions", "by_hand", "picture_vectors"}
 SHORT = "a bus"
 LONG = "a green bus, a bicycle and two men in the park. the bicycle is left of the bus"
-
-
-@pytest.fixture(scope="module")
-def cells(executed):
-    return code_cells(executed[NAME])
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
-from outputs import code_cells, text
 
 mpl.use("Agg")
 
@@ -18,17 +17,6 @@ import matplotlib.pyplot as plt
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "2.7. Image_Segmentation"
 LIMITS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))["segmentation_notebook"]
-
-
-@pytest.fixture(scope="module")
-def cells(executed):
-    return code_cells(executed[NAME])
-
-
-@pytest.fixture(scope="module")
-def said(cells):
-    """All that the executed notebook printed, with spaces made even."""
-    return "\n".join(text(cell) for cell in cells)
 
 
 def that_has(cells, words):

@@ -1,7 +1,7 @@
 """The vision notebooks on the small tier, without the Hub: real sizes and processors, tiny weights.
 
-A notebook that leans on what only our checkpoints have (144 pixels, 80 by 80 masks, 12 by 12
-patches, Toytown's labels) fails here. Its outputs mean nothing and are not looked at.
+A notebook that leans on what only our checkpoints have (144 pixels, 128 by 128 masks, 12 by
+12 patches) fails here. Its outputs mean nothing and are not looked at.
 """
 
 import json

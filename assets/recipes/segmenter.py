@@ -171,11 +171,11 @@ def prompts(picture: Picture, rng: np.random.Generator) -> dict[str, torch.Tenso
         masks.append(meant)
         boxes.append(box)
         on.append(thing)
-    whole = np.stack(masks)
+    stacked = np.stack(masks)
     return {
         "points": torch.tensor(points, dtype=torch.float32),
-        "masks": torch.tensor(whole),
-        "shares": torch.tensor(shares(whole.reshape(-1, SIDE, SIDE))).unflatten(0, (-1, 3)),
+        "masks": torch.tensor(stacked),
+        "shares": torch.tensor(shares(stacked.reshape(-1, SIDE, SIDE))).unflatten(0, (-1, 3)),
         "box_prompts": torch.tensor(np.array(boxes), dtype=torch.float32),
         "on": torch.tensor(on),
     }
