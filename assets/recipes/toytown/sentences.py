@@ -1,0 +1,431 @@
+"""Sentences of Toytown in English, French and Spanish, as they are written and as one says them.
+
+Words and frames stand in sentences.toml: to add a word, add a line to its table; to add a frame, add
+its English (and French and Spanish) line. A frame is one text in three languages: its slots are
+chosen once, and each language says the choice by its own rules of agreement and elision.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import inflect
+import numpy as np
+
+from .vocabulary import COLOURS, PLACES, THINGS, VOCABULARY
+
+DATA: dict = tomllib.loads(Path(__file__).with_name("sentences.toml").read_text("utf-8"))
+LANGUAGES = ("en", "fr", "es")
+KINDS = tuple(DATA["frames"])
+LENGTHS = range(4, 17)  # words of the English sentence
+ENGLISH = inflect.engine()
+SLOT = re.compile(r"\{(?P<table>[a-z]+?)(?P<digit>\d?)(?:\.(?P<form>\w+)|:(?P<noun>\w+))?\}")
+EITHER = re.compile(r"\[([^|\]]*)\|([^\]]*)\]")  # [24|twenty-four]: as written, as spoken
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence as written, as spoken (no digit, no abbreviation), and its written English."""
+
+    text: str
+    spoken: str
+    language: str
+    english: str
+    kind: str
+
+
+# The tables ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Noun:
+    """A noun, by language: its singular, its plural and its gender ("m" or "f")."""
+
+    singular: dict[str, str]
+    plural: dict[str, str]
+    gender: dict[str, str]
+
+
+def _rows(table: str) -> list[dict[str, str]]:
+    """One dict from language to text for each line; English alone where there is no other."""
+    return [
+        dict(zip(LANGUAGES, line.split(" | "), strict=False)) for line in table.strip().split("\n")
+    ]
+
+
+def _noun(row: dict[str, str]) -> Noun:
+    english = row["en"]
+    if english in THINGS:
+        thing = THINGS[english]
+        others = {language: thing[language] for language in LANGUAGES[1:]}
+        return Noun(
+            {"en": english} | {key: other["word"] for key, other in others.items()},
+            {"en": thing["plural"]} | {key: other["plural"] for key, other in others.items()},
+            {key: other["gender"] for key, other in others.items()},
+        )
+    split = {key: row[key].rsplit(" ", 1) for key in LANGUAGES[1:] if key in row}
+    singular = {"en": english} | {key: word for key, (word, _) in split.items()}
+    plural = {"en": ENGLISH.plural_noun(english)}
+    plural |= {key: _plural(word, key) for key, (word, _) in split.items()}
+    return Noun(singular, plural, {key: gender for key, (_, gender) in split.items()})
+
+
+def _plural(word: str, language: str) -> str:
+    """`("gâteau", "fr")` -> "gâteaux"; `("buzón", "es")` -> "buzones"; the first of more words."""
+    first, *rest = word.split(" ")
+    if language == "fr":
+        if first.endswith(("eau", "eu")):
+            first += "x"
+        elif first.endswith("al") and first not in ("bal", "festival"):
+            first = first[:-2] + "aux"
+        elif first[-1] not in "sxz":
+            first += "s"
+    elif first[-1] in "aeiouáéó":
+        first += "s"
+    elif first.endswith("z"):
+        first = first[:-1] + "ces"
+    elif first[-2:] in ("ón", "án", "ín"):
+        first = first[:-2] + {"ó": "o", "á": "a", "í": "i"}[first[-2]] + "nes"
+    else:
+        first += "es"
+    return " ".join([first, *rest])
+
+
+def _things(category: str) -> list[Noun]:
+    return [_noun({"en": name}) for name, row in THINGS.items() if row["category"] == category]
+
+
+NOUNS = {name: [_noun(row) for row in _rows(table)] for name, table in DATA["nouns"].items()}
+NOUNS |= {"animal": _things("animals"), "vehicle": _things("vehicles"), "food": _things("food")}
+NOUNS |= {"household": _things("household"), "nature": _things("nature")}
+NOUNS |= {"people": _things("people")}
+ADJECTIVES = {name: _rows(table) for name, table in DATA["adjectives"].items()}
+ADJECTIVES["colour"] = [
+    {"en": name, "fr": " ".join(row["fr"]), "es": " ".join(row["es"])}
+    for name, row in COLOURS.items()
+]
+BEFORE = {row["en"] for row in ADJECTIVES["before"]}  # these stand before a French noun
+VERBS = {
+    name: [line.split(" | ") for line in table.strip().split("\n")]
+    for name, table in DATA["verbs"].items()
+}
+PHRASES = {name: _rows(table) for name, table in DATA["phrases"].items()}
+PHRASES["where"] = [{"en": row["where"]} | row for row in PLACES.values()]
+PEOPLE = [(name, "f") for name in VOCABULARY["names"]["female"]]
+PEOPLE += [(name, "m") for name in VOCABULARY["names"]["male"] if name != "Will"]  # "Will will"
+FRAMES = {
+    kind: [
+        dict(zip(LANGUAGES, block.split("\n"), strict=False))
+        for block in table.strip().split("\n\n")
+    ]
+    for kind, table in DATA["frames"].items()
+}
+NUMBERS = {  # slot: the least and the greatest
+    "few": (2, 12),
+    "count": (2, 400),
+    "line": (2, 60),
+    "degrees": (2, 35),
+    "age": (3, 99),
+}
+
+
+# Numbers, as one says them -------------------------------------------------------------------
+
+FRENCH = """zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze
+seize dix-sept dix-huit dix-neuf""".split()
+FRENCH_TENS = "vingt trente quarante cinquante soixante soixante quatre-vingt quatre-vingt".split()
+SPANISH = """cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce
+quince dieciséis diecisiete dieciocho diecinueve veinte veintiuno veintidós veintitrés veinticuatro
+veinticinco veintiséis veintisiete veintiocho veintinueve""".split()
+SPANISH_TENS = "treinta cuarenta cincuenta sesenta setenta ochenta noventa".split()
+SPANISH_HUNDREDS = "ciento doscientos trescientos cuatrocientos quinientos seiscientos".split()
+
+
+@lru_cache(maxsize=None)
+def number(value: int, language: str, gender: str = "m") -> str:
+    """A number from 0 to 699 in words: `(80, "fr")` -> "quatre-vingts".
+
+    The Spanish hundreds agree with what is counted: "doscientas personas".
+    """
+    if language == "en":
+        return ENGLISH.number_to_words(value)
+    hundreds, rest = divmod(value, 100)
+    if language == "fr":
+        hundred = [] if not hundreds else ["cent"] if hundreds == 1 else [FRENCH[hundreds], "cent"]
+        if hundreds > 1 and not rest:
+            hundred[-1] = "cents"
+        return " ".join(hundred + ([_french(rest)] if rest or not hundreds else []))
+    if value == 100:
+        return "cien"
+    hundred = [SPANISH_HUNDREDS[hundreds - 1]] if hundreds else []
+    if hundreds > 1 and gender == "f":
+        hundred[0] = hundred[0][:-2] + "as"
+    return " ".join(hundred + ([_spanish(rest)] if rest or not hundreds else []))
+
+
+def _french(value: int) -> str:
+    if value < 20:
+        return FRENCH[value]
+    tens, ones = divmod(value, 10)
+    word = FRENCH_TENS[tens - 2]
+    ones += 10 if tens in (7, 9) else 0
+    if ones == 0:
+        return word + "s" if tens == 8 else word
+    if ones in (1, 11) and tens < 8:
+        return f"{word} et {FRENCH[ones]}"
+    return f"{word}-{FRENCH[ones]}"
+
+
+def _spanish(value: int) -> str:
+    if value < 30:
+        return SPANISH[value]
+    tens, ones = divmod(value, 10)
+    return SPANISH_TENS[tens - 3] + (f" y {SPANISH[ones]}" if ones else "")
+
+
+def _counted(value: int, language: str, gender: str = "m") -> str:
+    """In words up to ten, in digits above, as newspapers do."""
+    words = number(value, language, gender)
+    return words if value <= 10 else f"[{value}|{words}]"
+
+
+def _time(hour: int, minute: int, in_words: bool, language: str) -> str:
+    """ "9:15", "4 o'clock", "a quarter past nine"; Spanish with its article: "las 9:15"."""
+    now, then = number(hour, language), number(hour + 1, language)
+    if language == "en":
+        if in_words:
+            quarter = {15: f"a quarter past {now}", 30: f"half past {now}"}
+            return quarter.get(minute, f"a quarter to {then}")
+        if minute == 0:
+            return f"[{hour}|{now}] o'clock"
+        spoken = f"{now} {'oh ' if minute < 10 else ''}{number(minute, 'en')}"
+        return f"[{hour}:{minute:02}|{spoken}]"
+    if language == "fr":
+        if in_words:
+            quarter = {15: f"{now} heures et quart", 30: f"{now} heures et demie"}
+            return quarter.get(minute, f"{then} heures moins le quart")
+        if minute == 0:
+            return f"[{hour}|{now}] heures"
+        return f"[{hour} h {minute:02}|{now} heures {number(minute, 'fr')}]"
+    if in_words:
+        quarter = {15: f"las {now} y cuarto", 30: f"las {now} y media"}
+        return quarter.get(minute, f"las {then} menos cuarto")
+    if minute == 0:
+        return f"las [{hour}|{now}]"
+    return f"las [{hour}:{minute:02}|{now} {'cero ' if minute < 10 else ''}{number(minute, 'es')}]"
+
+
+def _date(day: int, month: dict[str, str], language: str) -> str:
+    """ "June 14" ("June fourteenth"); "14 juin", the first "1er"; "14 de junio"."""
+    if language == "en":
+        return f"{month['en']} [{day}|{ENGLISH.number_to_words(ENGLISH.ordinal(day))}]"
+    if language == "fr":
+        said = "1er|premier" if day == 1 else f"{day}|{number(day, 'fr')}"
+        return f"[{said}] {month['fr']}"
+    return f"[{day}|{number(day, 'es')}] de {month['es']}"
+
+
+# Agreement -----------------------------------------------------------------------------------
+
+
+def _agreeing(adjective: dict[str, str], noun: Noun, language: str, plural: bool = False) -> str:
+    """The adjective's form for a noun; "nouvel" before a vowel is `_noun_phrase`'s matter."""
+    if language == "en":
+        return adjective["en"]
+    forms = adjective[language].split(" ")
+    feminine = noun.gender[language] == "f"
+    if len(forms) == 4:  # a colour: m, f, m plural, f plural
+        return forms[2 * plural + feminine]
+    return _plural(forms[feminine], language) if plural else forms[feminine]
+
+
+def _noun_phrase(
+    noun: Noun, adjective: dict[str, str] | None, count: int, form: str, language: str
+) -> str:
+    """What a noun's slot says: `form` is the, a, these, many, plural or bare."""
+    if form in ("o", "he"):
+        forms = {"o": ("o", "a"), "he": ("il", "elle")}
+        return "" if language == "en" else forms[form][noun.gender[language] == "f"]
+    plural = form in ("these", "many", "plural")
+    word = (noun.plural if plural else noun.singular)[language]
+    if adjective:
+        said = _agreeing(adjective, noun, language, plural)
+        first = language == "en" or (language == "fr" and adjective["en"] in BEFORE)
+        forms = adjective.get(language, "").split(" ")
+        if first and len(forms) == 3 and said == forms[0] and _starts_with_vowel(word):
+            said = forms[2]
+        word = f"{said} {word}" if first else f"{word} {said}"
+    if form in ("plural", "bare"):
+        return word
+    gender = noun.gender.get(language)
+    if form == "many":
+        return f"{_counted(count, language, gender or 'm')} {word}"
+    if language == "en":
+        return f"{_article(word) if form == 'a' else 'the'} {word}"
+    if language == "fr":
+        articles = {"the": ("le", "la"), "a": ("un", "une"), "these": ("les", "les")}
+    else:
+        articles = {"the": ("el", "la"), "a": ("un", "una"), "these": ("los", "las")}
+    # "el agua": before a stressed a, a Spanish feminine takes the masculine article
+    feminine = gender == "f" and not (language == "es" and word.startswith("agua") and not plural)
+    return f"{articles[form][feminine]} {word}"
+
+
+def _article(word: str) -> str:
+    return "an" if re.match(r"[aeio]|u(?!ni|se)", word) else "a"
+
+
+def _starts_with_vowel(word: str) -> bool:
+    return re.match(r"[aeiouâàéèêîôœh]", word, re.IGNORECASE) is not None
+
+
+CONTRACTIONS = {
+    "fr": [
+        (r"\b([Ll]e|[Ll]a|[Dd]e|[Qq]ue|[Jj]e|[Nn]e|[Ss]e) (?=[aeiouâàéèêîôœh](?!uit|nze))", None),
+        (r"\bde le ", "du "),
+        (r"\bde les ", "des "),
+        (r"\bà le ", "au "),
+        (r"\bà les ", "aux "),
+    ],
+    "es": [
+        (r"\bde el ", "del "),
+        (r"\ba el ", "al "),
+        (r"\by (?=h?i)", "e "),
+        (r"\bo (?=h?[oó])", "u "),
+    ],
+    "en": [],
+}
+
+
+def _polished(text: str, language: str) -> str:
+    """Elision and contraction, and a capital at the start."""
+    for pattern, new in CONTRACTIONS[language]:
+        text = re.sub(
+            pattern, new or (lambda match: match[1][:-1] + "'"), text, flags=re.IGNORECASE
+        )
+    return re.sub(r"^([¿]?)(\w)", lambda match: match[1] + match[2].upper(), text)
+
+
+# Drawing -------------------------------------------------------------------------------------
+
+
+class Draft:
+    """The choices of one sentence (or of one meeting): a slot is drawn at its first use."""
+
+    def __init__(self, random: np.random.Generator, parallel: bool):
+        self.random = random
+        self.parallel = parallel  # whether only words with French and Spanish may be drawn
+        self.chosen: dict[str, object] = {}
+
+    def pick(self, options: list):
+        """One of the options, evenly."""
+        return options[self.random.integers(len(options))]
+
+    def text(self, frame: str, language: str) -> str:
+        """The frame with its slots filled."""
+        return SLOT.sub(lambda match: self._said(match, language), frame)
+
+    def _said(self, match: re.Match, language: str) -> str:
+        table, digit, form, noun = match["table"], match["digit"], match["form"], match["noun"]
+        key = table + digit
+        if key not in self.chosen:
+            self.chosen[key] = self._drawn(table)
+        choice = self.chosen[key]
+        if table == "who":
+            name, gender = choice
+            masculine, feminine = {"e": ("", "e"), "he": ("he", "she")}.get(form, (name, name))
+            return feminine if gender == "f" else masculine
+        if table in NOUNS:
+            return _noun_phrase(*choice, form, language)
+        if table in ADJECTIVES:
+            return _agreeing(choice, self._noun(noun), language)
+        if table in VERBS:
+            verb, place = choice
+            column = 2 * LANGUAGES.index(language) + (form == "did")
+            return f"{verb[column]} {self.text(place, language)}"
+        if table in NUMBERS:
+            return _counted(choice, language, form or "m")
+        if table == "time":
+            return _time(*choice, language)
+        if table == "date":
+            return _date(*choice, language)
+        return self.text(choice[language], language)
+
+    def _noun(self, key: str) -> Noun:
+        choice = self.chosen[key]
+        if isinstance(choice[0], Noun):
+            return choice[0]
+        return Noun({}, {}, {"fr": choice[1], "es": choice[1]})
+
+    def _drawn(self, table: str):
+        if table == "who":
+            return self._fresh(PEOPLE)
+        if table in NOUNS:
+            nouns = [n for n in NOUNS[table] if not self.parallel or "fr" in n.gender]
+            taken = [c[0] for key, c in self.chosen.items() if key.rstrip("0123456789") == table]
+            noun = self.pick([n for n in nouns if n not in taken])
+            adjective = None
+            if table in DATA["described"] and self.random.random() < 0.4:
+                adjective = self.pick(
+                    self._allowed(ADJECTIVES[self.pick(DATA["described"][table].split(" "))])
+                )
+            large = table == "object" and self.random.random() < 0.5
+            return noun, adjective, self._number(*((11, 300) if large else (2, 9)))
+        if table in VERBS:
+            verb = self.pick([v for v in VERBS[table] if not self.parallel or len(v) == 7])
+            # English alone, "update | updated", is said of papers
+            place = verb[6] if len(verb) == 7 else "paper.the"
+            return verb, f"{{{place}}}"
+        if table in NUMBERS:
+            return self._number(*NUMBERS[table])
+        if table == "time":
+            in_words = bool(self.random.random() < 0.3)
+            minutes = [15, 30, 45] if in_words else [0, *range(0, 60, 5)]
+            return int(self.random.integers(2, 12)), self.pick(minutes), in_words
+        if table == "date":
+            return int(self.random.integers(1, 31)), self.pick(PHRASES["month"])
+        return self._fresh(self._allowed(ADJECTIVES.get(table) or PHRASES[table]))
+
+    def _allowed(self, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+        return [row for row in rows if "fr" in row] if self.parallel else rows
+
+    def _fresh(self, options: list):
+        return self.pick([option for option in options if option not in self.chosen.values()])
+
+    def _number(self, least: int, greatest: int) -> int:
+        """Small numbers as often as large ones; none that ends in one, which would have a gender."""
+        low, high = np.log(least), np.log(greatest + 1)
+        while True:
+            value = int(np.exp(self.random.uniform(low, high)))
+            if value % 10 != 1:
+                return value
+
+
+def _sentence(draft: Draft, frame: dict[str, str], language: str, kind: str) -> Sentence:
+    english = draft.text(frame["en"], "en")
+    said = english if language == "en" else draft.text(frame[language], language)
+    text, spoken = (_polished(EITHER.sub(part, said), language) for part in (r"\1", r"\2"))
+    return Sentence(text, spoken, language, _polished(EITHER.sub(r"\1", english), "en"), kind)
+
+
+def sentence(
+    random: np.random.Generator, language: str = "en", kind: str | None = None
+) -> Sentence:
+    """A random sentence of 4 to 16 English words; `kind` is one of KINDS, evenly drawn if None.
+
+    French and Spanish come with the English that the same choices give. Raises ValueError for a
+    language or a kind that Toytown does not have.
+    """
+    if language not in LANGUAGES:
+        raise ValueError(f"Toytown speaks {', '.join(LANGUAGES)}, not {language!r}.")
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"The kinds of sentences are {', '.join(KINDS)}, not {kind!r}.")
+    while True:
+        draft = Draft(random, parallel=language != "en")
+        drawn = kind or draft.pick(KINDS)
+        frame = draft.pick([frame for frame in FRAMES[drawn] if language in frame])
+        made = _sentence(draft, frame, language, drawn)
+        if len(made.english.split()) in LENGTHS:
+            return made
