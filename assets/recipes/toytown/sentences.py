@@ -1,14 +1,14 @@
 """Sentences of Toytown in English, French and Spanish, as they are written and as one says them.
 
-Words and frames stand in sentences.toml: to add a word, add a line to its table; to add a frame, add
-its English (and French and Spanish) line. A frame is one text in three languages: its slots are
-chosen once, and each language says the choice by its own rules of agreement and elision.
+Words and frames stand in sentences.toml: a new word is a line of its table, a new frame a paragraph.
+A frame is one text in three languages: its slots are chosen once, and each language says the choice
+by its own rules of agreement and elision.
 """
 
 import re
 import tomllib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import inflect
@@ -55,8 +55,13 @@ def _rows(table: str) -> list[dict[str, str]]:
     ]
 
 
+KNOWN: dict[str, Noun] = {}  # by the English word, so that a later table can name it alone
+
+
 def _noun(row: dict[str, str]) -> Noun:
     english = row["en"]
+    if english in KNOWN and len(row) == 1:
+        return KNOWN[english]
     if english in THINGS:
         thing = THINGS[english]
         others = {language: thing[language] for language in LANGUAGES[1:]}
@@ -69,7 +74,8 @@ def _noun(row: dict[str, str]) -> Noun:
     singular = {"en": english} | {key: word for key, (word, _) in split.items()}
     plural = {"en": ENGLISH.plural_noun(english)}
     plural |= {key: _plural(word, key) for key, (word, _) in split.items()}
-    return Noun(singular, plural, {key: gender for key, (_, gender) in split.items()})
+    noun = Noun(singular, plural, {key: gender for key, (_, gender) in split.items()})
+    return KNOWN.setdefault(english, noun)
 
 
 def _plural(word: str, language: str) -> str:
@@ -106,13 +112,21 @@ ADJECTIVES["colour"] = [
     {"en": name, "fr": " ".join(row["fr"]), "es": " ".join(row["es"])}
     for name, row in COLOURS.items()
 ]
-BEFORE = {row["en"] for row in ADJECTIVES["before"]}  # these stand before a French noun
+ADJECTIVES["coat"] = [  # the colours of animals have no hue
+    row for row in ADJECTIVES["colour"] if "hue" not in COLOURS[row["en"]]
+]
+BEFORE = {row["en"] for row in ADJECTIVES["size"] + ADJECTIVES["age"]}
 VERBS = {
     name: [line.split(" | ") for line in table.strip().split("\n")]
     for name, table in DATA["verbs"].items()
 }
+VERBS["task"] = VERBS["errand"] + VERBS["plan"]
 PHRASES = {name: _rows(table) for name, table in DATA["phrases"].items()}
-PHRASES["where"] = [{"en": row["where"]} | row for row in PLACES.values()]
+AT_NIGHT = {"en": " at night", "fr": ", la nuit", "es": ", de noche"}  # pictures say it, we do not
+PHRASES["where"] = [
+    {key: row["where" if key == "en" else key].removesuffix(AT_NIGHT[key]) for key in LANGUAGES}
+    for row in PLACES.values()
+]
 PEOPLE = [(name, "f") for name in VOCABULARY["names"]["female"]]
 PEOPLE += [(name, "m") for name in VOCABULARY["names"]["male"] if name != "Will"]  # "Will will"
 FRAMES = {
@@ -127,23 +141,21 @@ NUMBERS = {  # slot: the least and the greatest
     "count": (2, 400),
     "line": (2, 60),
     "degrees": (2, 35),
-    "age": (3, 99),
+    "delay": (2, 59),
+    "price": (20, 400),
+    "years": (3, 99),
+    "metres": (20, 400),
 }
 
 
 # Numbers, as one says them -------------------------------------------------------------------
 
-FRENCH = """zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze
-seize dix-sept dix-huit dix-neuf""".split()
-FRENCH_TENS = "vingt trente quarante cinquante soixante soixante quatre-vingt quatre-vingt".split()
-SPANISH = """cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce
-quince dieciséis diecisiete dieciocho diecinueve veinte veintiuno veintidós veintitrés veinticuatro
-veinticinco veintiséis veintisiete veintiocho veintinueve""".split()
-SPANISH_TENS = "treinta cuarenta cincuenta sesenta setenta ochenta noventa".split()
-SPANISH_HUNDREDS = "ciento doscientos trescientos cuatrocientos quinientos seiscientos".split()
+UNITS = {language: DATA["numbers"][language].split() for language in LANGUAGES[1:]}
+TENS = {language: DATA["numbers"][f"{language}_tens"].split() for language in LANGUAGES[1:]}
+HUNDREDS = DATA["numbers"]["es_hundreds"].split()
 
 
-@lru_cache(maxsize=None)
+@cache
 def number(value: int, language: str, gender: str = "m") -> str:
     """A number from 0 to 699 in words: `(80, "fr")` -> "quatre-vingts".
 
@@ -153,13 +165,15 @@ def number(value: int, language: str, gender: str = "m") -> str:
         return ENGLISH.number_to_words(value)
     hundreds, rest = divmod(value, 100)
     if language == "fr":
-        hundred = [] if not hundreds else ["cent"] if hundreds == 1 else [FRENCH[hundreds], "cent"]
+        hundred = (
+            [] if not hundreds else ["cent"] if hundreds == 1 else [UNITS["fr"][hundreds], "cent"]
+        )
         if hundreds > 1 and not rest:
             hundred[-1] = "cents"
         return " ".join(hundred + ([_french(rest)] if rest or not hundreds else []))
     if value == 100:
         return "cien"
-    hundred = [SPANISH_HUNDREDS[hundreds - 1]] if hundreds else []
+    hundred = [HUNDREDS[hundreds - 1]] if hundreds else []
     if hundreds > 1 and gender == "f":
         hundred[0] = hundred[0][:-2] + "as"
     return " ".join(hundred + ([_spanish(rest)] if rest or not hundreds else []))
@@ -167,22 +181,22 @@ def number(value: int, language: str, gender: str = "m") -> str:
 
 def _french(value: int) -> str:
     if value < 20:
-        return FRENCH[value]
+        return UNITS["fr"][value]
     tens, ones = divmod(value, 10)
-    word = FRENCH_TENS[tens - 2]
+    word = TENS["fr"][tens - 2]
     ones += 10 if tens in (7, 9) else 0
     if ones == 0:
         return word + "s" if tens == 8 else word
     if ones in (1, 11) and tens < 8:
-        return f"{word} et {FRENCH[ones]}"
-    return f"{word}-{FRENCH[ones]}"
+        return f"{word} et {UNITS['fr'][ones]}"
+    return f"{word}-{UNITS['fr'][ones]}"
 
 
 def _spanish(value: int) -> str:
     if value < 30:
-        return SPANISH[value]
+        return UNITS["es"][value]
     tens, ones = divmod(value, 10)
-    return SPANISH_TENS[tens - 3] + (f" y {SPANISH[ones]}" if ones else "")
+    return TENS["es"][tens - 3] + (f" y {UNITS['es'][ones]}" if ones else "")
 
 
 def _counted(value: int, language: str, gender: str = "m") -> str:
@@ -192,7 +206,7 @@ def _counted(value: int, language: str, gender: str = "m") -> str:
 
 
 def _time(hour: int, minute: int, in_words: bool, language: str) -> str:
-    """ "9:15", "4 o'clock", "a quarter past nine"; Spanish with its article: "las 9:15"."""
+    """As in "9:15", "4 o'clock", "a quarter past nine"; with its article "las 9:15" in Spanish."""
     now, then = number(hour, language), number(hour + 1, language)
     if language == "en":
         if in_words:
@@ -218,7 +232,7 @@ def _time(hour: int, minute: int, in_words: bool, language: str) -> str:
 
 
 def _date(day: int, month: dict[str, str], language: str) -> str:
-    """ "June 14" ("June fourteenth"); "14 juin", the first "1er"; "14 de junio"."""
+    """As in "June 14" ("June fourteenth"); "14 juin", the first "1er"; "14 de junio" in Spanish."""
     if language == "en":
         return f"{month['en']} [{day}|{ENGLISH.number_to_words(ENGLISH.ordinal(day))}]"
     if language == "fr":
@@ -323,12 +337,13 @@ class Draft:
         """One of the options, evenly."""
         return options[self.random.integers(len(options))]
 
-    def text(self, frame: str, language: str) -> str:
-        """The frame with its slots filled."""
-        return SLOT.sub(lambda match: self._said(match, language), frame)
+    def text(self, frame: str, language: str, digit: str = "") -> str:
+        """The frame with its slots filled; `digit` is that of the slot in which this one stands."""
+        return SLOT.sub(lambda match: self._said(match, language, digit), frame)
 
-    def _said(self, match: re.Match, language: str) -> str:
-        table, digit, form, noun = match["table"], match["digit"], match["form"], match["noun"]
+    def _said(self, match: re.Match, language: str, digit: str) -> str:
+        table, form, noun = match["table"], match["form"], match["noun"]
+        digit = match["digit"] or digit
         key = table + digit
         if key not in self.chosen:
             self.chosen[key] = self._drawn(table)
@@ -344,14 +359,14 @@ class Draft:
         if table in VERBS:
             verb, place = choice
             column = 2 * LANGUAGES.index(language) + (form == "did")
-            return f"{verb[column]} {self.text(place, language)}"
+            return f"{verb[column]} {self.text(place, language, digit)}"
         if table in NUMBERS:
             return _counted(choice, language, form or "m")
         if table == "time":
             return _time(*choice, language)
         if table == "date":
             return _date(*choice, language)
-        return self.text(choice[language], language)
+        return self.text(choice[language], language, digit)
 
     def _noun(self, key: str) -> Noun:
         choice = self.chosen[key]
@@ -395,7 +410,7 @@ class Draft:
         return self.pick([option for option in options if option not in self.chosen.values()])
 
     def _number(self, least: int, greatest: int) -> int:
-        """Small numbers as often as large ones; none that ends in one, which would have a gender."""
+        """Small ones as often as large ones; none that ends in one, which would have a gender."""
         low, high = np.log(least), np.log(greatest + 1)
         while True:
             value = int(np.exp(self.random.uniform(low, high)))
@@ -429,3 +444,34 @@ def sentence(
         made = _sentence(draft, frame, language, drawn)
         if len(made.english.split()) in LENGTHS:
             return made
+
+
+def meeting(random: np.random.Generator) -> list[tuple[str, Sentence]]:
+    """A meeting of three in English: 8 to 12 turns, each a name and what he or she says.
+
+    One topic, a budget, a decision, and two or three tasks, each with a person and a day.
+    """
+    draft = Draft(random, parallel=False)
+    draft.text("{who1} {who2} {who3}", "en")
+    turns = _script(draft, "meeting")
+    return [
+        (draft.chosen[f"who{turn[0]}"][0], _english(draft, turn[2:], "meeting")) for turn in turns
+    ]
+
+
+def story(random: np.random.Generator) -> list[Sentence]:
+    """A story of 5 to 7 English sentences about one person, an animal and what was lost."""
+    draft = Draft(random, parallel=False)
+    return [_english(draft, line, "story") for line in _script(draft, "story")]
+
+
+def _script(draft: Draft, name: str) -> list[str]:
+    """One line of each paragraph of a script; of those with "?", three in five."""
+    lines = [draft.pick(part.split("\n")) for part in DATA["scripts"][name].strip().split("\n\n")]
+    return [
+        line.removeprefix("?") for line in lines if line[0] != "?" or draft.random.random() < 0.6
+    ]
+
+
+def _english(draft: Draft, line: str, kind: str) -> Sentence:
+    return _sentence(draft, {"en": line}, "en", kind)
