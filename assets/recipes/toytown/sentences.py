@@ -1,7 +1,7 @@
 """Sentences of Toytown in English, French and Spanish, as they are written and as one says them.
 
 Words and frames stand in sentences.toml: a new word is a line of its table, a new frame a paragraph.
-A frame is one text in three languages: its slots are chosen once, and each language says the choice
+A frame is one text in three languages: its slots are chosen once; each language says the choice
 by its own rules of agreement and elision.
 """
 
@@ -129,6 +129,10 @@ PHRASES["where"] = [
 ]
 PEOPLE = [(name, "f") for name in VOCABULARY["names"]["female"]]
 PEOPLE += [(name, "m") for name in VOCABULARY["names"]["male"] if name != "Will"]  # "Will will"
+INDOORS = ("kitchen", "bedroom")
+PHRASES["outdoors"] = [
+    row for name, row in zip(PLACES, PHRASES["where"], strict=True) if name not in INDOORS
+]
 FRAMES = {
     kind: [
         dict(zip(LANGUAGES, block.split("\n"), strict=False))
@@ -136,16 +140,7 @@ FRAMES = {
     ]
     for kind, table in DATA["frames"].items()
 }
-NUMBERS = {  # slot: the least and the greatest
-    "few": (2, 12),
-    "count": (2, 400),
-    "line": (2, 60),
-    "degrees": (2, 35),
-    "delay": (2, 59),
-    "price": (20, 400),
-    "years": (3, 99),
-    "metres": (20, 400),
-}
+RANGES = DATA["ranges"]
 
 
 # Numbers, as one says them -------------------------------------------------------------------
@@ -360,7 +355,7 @@ class Draft:
             verb, place = choice
             column = 2 * LANGUAGES.index(language) + (form == "did")
             return f"{verb[column]} {self.text(place, language, digit)}"
-        if table in NUMBERS:
+        if table in RANGES:
             return _counted(choice, language, form or "m")
         if table == "time":
             return _time(*choice, language)
@@ -393,8 +388,8 @@ class Draft:
             # English alone, "update | updated", is said of papers
             place = verb[6] if len(verb) == 7 else "paper.the"
             return verb, f"{{{place}}}"
-        if table in NUMBERS:
-            return self._number(*NUMBERS[table])
+        if table in RANGES:
+            return self._number(*RANGES[table])
         if table == "time":
             in_words = bool(self.random.random() < 0.3)
             minutes = [15, 30, 45] if in_words else [0, *range(0, 60, 5)]
