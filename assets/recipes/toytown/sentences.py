@@ -1,8 +1,8 @@
-"""Sentences of Toytown in English, French and Spanish, as they are written and as one says them.
+"""Toytown's sentences in English, French and Spanish, as they are written and as they are spoken.
 
-Words and frames stand in sentences.toml: a new word is a line of its table, a new frame a paragraph.
-A frame is one text in three languages: its slots are chosen once; each language says the choice
-by its own rules of agreement and elision.
+Words and frames stand in sentences.toml: a new word is a line of a table, a new frame a paragraph.
+A frame is one text in three languages: its slots are chosen once, and each language says the choice
+by its own rules of agreement and elision. French is written without a space before "?".
 """
 
 import re
@@ -50,9 +50,11 @@ class Noun:
 
 def _rows(table: str) -> list[dict[str, str]]:
     """One dict from language to text for each line; English alone where there is no other."""
-    return [
-        dict(zip(LANGUAGES, line.split(" | "), strict=False)) for line in table.strip().split("\n")
-    ]
+    return [dict(zip(LANGUAGES, line.split(" | "), strict=False)) for line in _split(table)]
+
+
+def _split(table: str, at: str = "\n") -> list[str]:
+    return table.strip().split(at)
 
 
 KNOWN: dict[str, Noun] = {}  # by the English word, so that a later table can name it alone
@@ -99,14 +101,11 @@ def _plural(word: str, language: str) -> str:
     return " ".join([first, *rest])
 
 
-def _things(category: str) -> list[Noun]:
-    return [_noun({"en": name}) for name, row in THINGS.items() if row["category"] == category]
-
-
 NOUNS = {name: [_noun(row) for row in _rows(table)] for name, table in DATA["nouns"].items()}
-NOUNS |= {"animal": _things("animals"), "vehicle": _things("vehicles"), "food": _things("food")}
-NOUNS |= {"household": _things("household"), "nature": _things("nature")}
-NOUNS |= {"people": _things("people")}
+NOUNS |= {
+    name: [_noun({"en": thing}) for thing, row in THINGS.items() if row["category"] == category]
+    for name, category in DATA["things"].items()
+}
 ADJECTIVES = {name: _rows(table) for name, table in DATA["adjectives"].items()}
 ADJECTIVES["colour"] = [
     {"en": name, "fr": " ".join(row["fr"]), "es": " ".join(row["es"])}
@@ -117,8 +116,7 @@ ADJECTIVES["coat"] = [  # the colours of animals have no hue
 ]
 BEFORE = {row["en"] for row in ADJECTIVES["size"] + ADJECTIVES["age"]}
 VERBS = {
-    name: [line.split(" | ") for line in table.strip().split("\n")]
-    for name, table in DATA["verbs"].items()
+    name: [line.split(" | ") for line in _split(table)] for name, table in DATA["verbs"].items()
 }
 VERBS["task"] = VERBS["errand"] + VERBS["plan"]
 PHRASES = {name: _rows(table) for name, table in DATA["phrases"].items()}
@@ -134,10 +132,7 @@ PHRASES["outdoors"] = [
     row for name, row in zip(PLACES, PHRASES["where"], strict=True) if name not in INDOORS
 ]
 FRAMES = {
-    kind: [
-        dict(zip(LANGUAGES, block.split("\n"), strict=False))
-        for block in table.strip().split("\n\n")
-    ]
+    kind: [dict(zip(LANGUAGES, _split(frame), strict=False)) for frame in _split(table, "\n\n")]
     for kind, table in DATA["frames"].items()
 }
 RANGES = DATA["ranges"]
@@ -263,7 +258,7 @@ def _noun_phrase(
         said = _agreeing(adjective, noun, language, plural)
         first = language == "en" or (language == "fr" and adjective["en"] in BEFORE)
         forms = adjective.get(language, "").split(" ")
-        if first and len(forms) == 3 and said == forms[0] and _starts_with_vowel(word):
+        if first and len(forms) == 3 and said == forms[0] and word[0].lower() in VOWELS:
             said = forms[2]
         word = f"{said} {word}" if first else f"{word} {said}"
     if form in ("plural", "bare"):
@@ -286,13 +281,10 @@ def _article(word: str) -> str:
     return "an" if re.match(r"[aeio]|u(?!ni|se)", word) else "a"
 
 
-def _starts_with_vowel(word: str) -> bool:
-    return re.match(r"[aeiouâàéèêîôœh]", word, re.IGNORECASE) is not None
-
-
+VOWELS = "aeiouâàéèêîôœh"  # every h of ours is mute, but those of numbers
 CONTRACTIONS = {
     "fr": [
-        (r"\b([Ll]e|[Ll]a|[Dd]e|[Qq]ue|[Jj]e|[Nn]e|[Ss]e) (?=[aeiouâàéèêîôœh](?!uit|nze))", None),
+        (rf"\b(le|la|de|que|je|ne|se) (?=[{VOWELS}](?!uit|nze))", None),
         (r"\bde le ", "du "),
         (r"\bde les ", "des "),
         (r"\bà le ", "au "),
@@ -301,7 +293,7 @@ CONTRACTIONS = {
     "es": [
         (r"\bde el ", "del "),
         (r"\ba el ", "al "),
-        (r"\by (?=h?i)", "e "),
+        (r"\by (?=h?i(?!e))", "e "),
         (r"\bo (?=h?[oó])", "u "),
     ],
     "en": [],
@@ -462,7 +454,7 @@ def story(random: np.random.Generator) -> list[Sentence]:
 
 def _script(draft: Draft, name: str) -> list[str]:
     """One line of each paragraph of a script; of those with "?", three in five."""
-    lines = [draft.pick(part.split("\n")) for part in DATA["scripts"][name].strip().split("\n\n")]
+    lines = [draft.pick(_split(part)) for part in _split(DATA["scripts"][name], "\n\n")]
     return [
         line.removeprefix("?") for line in lines if line[0] != "?" or draft.random.random() < 0.6
     ]
