@@ -447,7 +447,7 @@ def meeting(random: np.random.Generator) -> list[tuple[str, Sentence]]:
 
 
 def story(random: np.random.Generator) -> list[Sentence]:
-    """A story of 5 to 7 English sentences about one person, an animal and what was lost."""
+    """A story of 5 or 6 English sentences about one person, an animal and what was lost."""
     draft = Draft(random, parallel=False)
     return [_english(draft, line, "story") for line in _script(draft, "story")]
 
