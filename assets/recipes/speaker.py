@@ -1,0 +1,714 @@
+"""Train the course's speaker: VITS with four voices, on Toytown's sentences as espeak-ng says them.
+
+    python assets/recipes/speaker.py              # 90 minutes on one CPU core; needs espeak-ng
+    python assets/recipes/speaker.py --smoke      # a minute, to see the loss fall
+
+The architecture is transformers' VitsModel (Kim et al., 2021, https://arxiv.org/abs/2106.06103),
+which speaks but cannot be trained as it is: the losses are here. What differs from the paper is
+what makes a small one learn in minutes:
+
+1. Nothing has to find out when each sound is said: the synthesiser tells. Which letters stand for
+   which sounds is learnt from the corpus by expectation-maximisation (`Spelling`); a letter lasts
+   as long as its sounds.
+2. First ("sound") the posterior encoder, the flow and the decoder learn, with a text encoder that
+   reads phonemes and is then thrown away: spelling is hard, and the latents need not wait for it.
+   The loss is the paper's, with a multi-resolution STFT loss (Yamamoto et al., 2019,
+   https://arxiv.org/abs/1910.11480) in place of the discriminator.
+3. Then ("read") the text encoder that reads letters, and the flow, by the same KL divergence, from
+   latents that stay as they are; a step costs a tenth of the first stage's.
+4. Then ("time") the stochastic duration predictor, by its own likelihood.
+5. Last ("polish") the decoder alone, with the paper's discriminators, three of its five periods.
+"""
+
+import json
+import multiprocessing
+import time
+from argparse import Namespace
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+from toytown.sentences import sentence
+from toytown.speech import SAMPLING_RATE, speak
+from training import (
+    TimedTrainer,
+    continued,
+    parameters,
+    plain,
+    run,
+    save_checkpoint,
+    trained,
+    trainer_arguments,
+    write_history,
+)
+from transformers import VitsConfig, VitsModel, VitsTokenizer, set_seed
+from transformers.audio_utils import mel_filter_bank
+from transformers.models.vits.modeling_vits import VitsTextEncoder
+
+# What is said, and by whom --------------------------------------------------------------------
+
+VOICES = {  # speaker_id is the place in this table
+    "American man": "american_m3",
+    "American woman": "american_f3",
+    "British woman": "british_f1",
+    "Scottish man": "scottish_m4",
+}
+CHARACTERS = " abcdefghijklmnopqrstuvwxyz.,?'-"
+HOP = 256  # samples a frame: 16 ms
+WINDOW = 768  # samples of the spectrogram that the posterior encoder is given
+PAUSE = 0.1  # seconds of silence that are kept after the last sound
+SEEDS = {"train": 0, "validation": 1, "test": 2}
+UTTERANCES = 12_000
+KL_WEIGHT = 0.3  # in the first stage: what the sound needs comes first
+SEGMENT = 32  # frames that the decoder is trained on at a time
+
+
+@cache
+def tokenizer() -> VitsTokenizer:
+    """Characters, lower-case; what is not among them is left out. Saved with the checkpoint."""
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump({name: i for i, name in enumerate(("<pad>", "<unk>", *CHARACTERS))}, file)
+        file.flush()
+        return VitsTokenizer(file.name, add_blank=False, normalize=True, phonemize=False)
+
+
+@dataclass
+class Said:
+    """One sentence as a voice says it, with the phonemes of each of its characters."""
+
+    text: str  # in the tokenizer's characters
+    speaker: int
+    waveform: np.ndarray  # int16, a whole number of frames
+    phonemes: list[tuple[str, float, float]]  # symbol, start, end in seconds
+    owner: list[int]  # of each phoneme: the word that it is part of, -1 for a pause
+    words: list[tuple[int, int]]  # characters [from, to) of each word
+
+
+def drawn(split: str, index: int, speaker: int | None = None) -> tuple[str, int, int, int]:
+    """Sentence `index` of a split, who says it, at how many words a minute, at what pitch."""
+    random = np.random.default_rng((SEEDS[split], index, 8))
+    text = sentence(random).spoken
+    voice = int(random.integers(len(VOICES))) if speaker is None else speaker
+    return text, voice, int(random.integers(145, 186)), int(random.integers(44, 57))
+
+
+def said(split: str, index: int, speaker: int | None = None) -> Said:
+    """Say it. Reading starts where the sound does, and ends PAUSE after the last sound."""
+    written, speaker, speed, pitch = drawn(split, index, speaker)
+    text = written.lower()
+    if set(text) - set(CHARACTERS):
+        raise ValueError(f"{written!r} holds characters that no voice was taught to read.")
+    speech = speak(written, list(VOICES.values())[speaker], speed, pitch)
+    samples = int((speech.words[-1][3] + PAUSE) * SAMPLING_RATE)
+    samples = -(-samples // HOP) * HOP
+    waveform = np.zeros(samples, np.float32)
+    waveform[: len(speech.waveform)] = 0.8 * speech.waveform[:samples]
+    waveform = (waveform.clip(-1, 1) * 32_767).astype(np.int16)
+    starts = [first for first, *_ in speech.words]
+    words = [
+        (first, max(i + 1 for i in range(first, until) if text[i].isalpha()))
+        for first, until in zip(starts, [*starts[1:], len(text)], strict=True)
+    ]
+    times = [start for *_, start, _ in speech.words]
+    phonemes = [p for p in speech.phonemes if p[1] < samples / SAMPLING_RATE]
+    word_of = np.searchsorted(times, [start + 1e-4 for _, start, _ in phonemes], "right") - 1
+    owner = [
+        max(int(word), 0) if symbol.strip("_:;!|") else -1
+        for word, (symbol, *_) in zip(word_of, phonemes, strict=True)
+    ]
+    return Said(text, speaker, waveform, phonemes, owner, words)
+
+
+# Which letters stand for which sounds ---------------------------------------------------------
+
+
+class Spelling:
+    """How letters stand for phonemes: each for none, one, two or three, in order.
+
+    P(phonemes | letter) is learnt from pairs of spelling and sound by expectation-maximisation,
+    each pair counted by its best alignment (as in Black et al., 1998, Issues in building general
+    letter to sound rules).
+    """
+
+    MOST = 3  # phonemes a letter
+
+    def __init__(self, pairs: Counter, rounds: int = 6):
+        """pairs: how often each (letters, phonemes) occurs; phonemes are a tuple of symbols."""
+        self.cost: dict = {}
+        counts: dict = defaultdict(Counter)
+        for (letters, sounds), often in pairs.items():  # at first: what stands at the same place
+            for i, letter in enumerate(letters):
+                for j, sound in enumerate(sounds):
+                    near = abs((i + 0.5) / len(letters) - (j + 0.5) / len(sounds))
+                    counts[letter][(sound,)] += often * np.exp(-8 * near)
+                counts[letter][()] += 0.1 * often
+        for _ in range(rounds):
+            self._learn(counts)
+            counts = defaultdict(Counter)
+            for (letters, sounds), often in pairs.items():
+                for letter, part in zip(letters, self.align(letters, sounds), strict=True):
+                    counts[letter][part] += often
+        self._learn(counts)
+
+    def _learn(self, counts: dict) -> None:
+        self.cost = {
+            letter: {part: -np.log(n / parts.total()) for part, n in parts.items()}
+            for letter, parts in counts.items()
+        }
+
+    def align(self, letters: str, sounds: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """The phonemes of each letter, by the cheapest way to share them out."""
+        best: dict = {0: (0.0, [])}
+        for letter in letters:
+            known, following = self.cost.get(letter, {}), {}
+            for begin, (cost, parts) in best.items():
+                for end in range(begin, min(begin + self.MOST, len(sounds)) + 1):
+                    part = sounds[begin:end]
+                    total = cost + known.get(part, 8.0 + 3 * len(part))
+                    if end not in following or total < following[end][0]:
+                        following[end] = (total, [*parts, part])
+            best = following
+        if len(sounds) in best:
+            return best[len(sounds)][1]
+        ends = np.linspace(0, len(sounds), len(letters) + 1).round().astype(int)
+        return [sounds[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def character_ends(utterance: Said, spelling: Spelling) -> np.ndarray:
+    """When each character ends, in seconds: a letter with its sounds, a mark with its pause."""
+    ends = np.full(len(utterance.text), np.nan)
+    for number, (first, last) in enumerate(utterance.words):
+        mine = [p for p, o in zip(utterance.phonemes, utterance.owner, strict=True) if o == number]
+        if not mine:
+            continue
+        letters = utterance.text[first:last]
+        at = mine[0][1]
+        done = 0
+        for i, part in enumerate(spelling.align(letters, tuple(s for s, *_ in mine))):
+            done += len(part)
+            at = mine[done - 1][2] if done else at
+            ends[first + i] = at
+        # the pause after a word is that of the mark behind it; a space has what is left
+        if last < len(ends):
+            later = [p for p, o in zip(utterance.phonemes, utterance.owner, strict=True)
+                     if o > number]  # fmt: skip
+            ends[last] = later[0][1] if later else len(utterance.waveform) / SAMPLING_RATE
+    known = np.flatnonzero(~np.isnan(ends))
+    return np.interp(np.arange(len(ends)), known, ends[known])
+
+
+def frame_lengths(ends: np.ndarray, frames: int) -> np.ndarray:
+    """Whole frames for each of some tokens that end at `ends` seconds; at least one each.
+
+    What has no sound of its own (a silent letter, a space without a pause) takes a frame from its
+    neighbours. The sum is `frames`.
+    """
+    borders = np.round(ends * SAMPLING_RATE / HOP).astype(int)
+    borders[-1] = frames
+    steps = np.arange(len(borders))
+    borders = np.maximum.accumulate(borders - steps) + steps  # each a frame after the one before
+    borders = np.maximum(borders, steps + 1)
+    latest = frames - (len(borders) - 1 - steps)
+    return np.diff(np.minimum(borders, latest), prepend=0)
+
+
+# The corpus -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Corpus:
+    """Utterances on disk, read as they are needed."""
+
+    rows: list[dict]  # split, text, speaker, at, frames, durations, phonemes, phoneme_durations
+    samples: np.ndarray  # int16, all utterances one after the other
+    inventory: list[str]  # the phonemes
+
+
+def _said(job: tuple[str, int]) -> Said:
+    return said(*job)
+
+
+def corpus(folder: Path, counts: dict[str, int]) -> Corpus:
+    """So many utterances of each split, made in `folder` if they are not there."""
+    if not (folder / "rows.json").is_file():  # written last
+        folder.mkdir(parents=True, exist_ok=True)
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            jobs = [(split, index) for split, count in counts.items() for index in range(count)]
+            utterances = list(pool.imap(_said, jobs, chunksize=50))
+        spelling = Spelling(
+            Counter(
+                (u.text[first:last], tuple(sounds))
+                for u in utterances
+                for number, (first, last) in enumerate(u.words)
+                if (
+                    sounds := [
+                        p[0] for p, o in zip(u.phonemes, u.owner, strict=True) if o == number
+                    ]
+                )  # fmt: skip
+            )
+        )
+        inventory: dict[str, int] = {}
+        rows, at = [], 0
+        with (folder / "samples.raw").open("wb") as file:
+            for (split, _), u in zip(jobs, utterances, strict=True):
+                frames = len(u.waveform) // HOP
+                symbols = [s.strip("#0123456789") or "_" for s, *_ in u.phonemes]
+                symbols = [s if o >= 0 else "_" for s, o in zip(symbols, u.owner, strict=True)]
+                durations = frame_lengths(character_ends(u, spelling), frames)
+                sound_ends = np.array([end for *_, end in u.phonemes])
+                rows.append(
+                    {
+                        "split": split,
+                        "text": u.text,
+                        "speaker": u.speaker,
+                        "at": at,
+                        "frames": frames,
+                        "durations": durations.tolist(),
+                        "phonemes": [inventory.setdefault(s, len(inventory)) for s in symbols],
+                        "phoneme_durations": frame_lengths(sound_ends, frames).tolist(),
+                    }
+                )
+                at += len(u.waveform)
+                file.write(u.waveform.tobytes())
+        table = json.dumps({"rows": rows, "inventory": list(inventory)})
+        (folder / "rows.part").write_text(table, encoding="utf-8")
+        (folder / "rows.part").rename(folder / "rows.json")
+    table = json.loads((folder / "rows.json").read_text(encoding="utf-8"))
+    samples = np.memmap(folder / "samples.raw", np.int16, "r")
+    return Corpus(table["rows"], samples, table["inventory"])
+
+
+class Batches(Dataset):
+    """Batches of utterances of much the same length; number i is always the same one."""
+
+    def __init__(
+        self, corpus: Corpus, split: str, steps: int, size: int, seed: int = 0, latents=None
+    ):
+        """latents: with them in place of the sound, (means and log deviations, all frames)."""
+        self.corpus, self.steps, self.size, self.seed = corpus, steps, size, seed
+        self.latents = latents
+        mine = [i for i, row in enumerate(corpus.rows) if row["split"] == split]
+        self.order = np.array(sorted(mine, key=lambda i: corpus.rows[i]["frames"]))
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        random = np.random.default_rng((self.seed, index))
+        pool = 8 * self.size  # of neighbours in length
+        first = int(random.integers(max(1, len(self.order) - pool + 1)))
+        near = self.order[first : first + pool]
+        chosen = random.choice(near, self.size, replace=len(near) < self.size)
+        return self.batch(chosen.tolist())
+
+    def batch(self, chosen: list[int]) -> dict[str, torch.Tensor]:
+        """Utterances by number: token ids, durations in frames (0 is padding), speakers, sound."""
+        rows = [self.corpus.rows[i] for i in chosen]
+        ids = [tokenizer()(row["text"])["input_ids"] for row in rows]
+        batch = {
+            "input_ids": padded(ids),
+            "durations": padded([row["durations"] for row in rows]),
+            "phoneme_ids": padded([row["phonemes"] for row in rows]),
+            "phoneme_durations": padded([row["phoneme_durations"] for row in rows]),
+            "speakers": torch.tensor([row["speaker"] for row in rows]),
+            "utterances": torch.tensor(chosen),
+        }
+        if self.latents is None:
+            waves = [
+                torch.from_numpy(
+                    self.corpus.samples[row["at"] : row["at"] + row["frames"] * HOP].copy()
+                )
+                for row in rows
+            ]
+            waveforms = nn.utils.rnn.pad_sequence(waves, batch_first=True)
+            batch["waveforms"] = waveforms.float() / 32_767
+        else:
+            spans = [(row["at"] // HOP, row["at"] // HOP + row["frames"]) for row in rows]
+            found = [torch.from_numpy(self.latents[a:b].copy()).float() for a, b in spans]
+            found = nn.utils.rnn.pad_sequence(found, batch_first=True).transpose(1, 2)
+            batch["latent_means"], batch["latent_deviations"] = found.chunk(2, dim=1)
+        return batch
+
+
+def padded(rows: list[list[int]]) -> torch.Tensor:
+    """Rows of whole numbers as one array, zeros behind the shorter ones."""
+    return nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+
+
+def the_only(batches: list[dict]) -> dict:
+    """A dataset of whole batches needs no collation."""
+    return batches[0]
+
+
+# Losses ---------------------------------------------------------------------------------------
+
+
+def magnitudes(waveforms: torch.Tensor, window: int, hop: int) -> torch.Tensor:
+    """|STFT|: (batch, samples) to (batch, window // 2 + 1, samples // hop), float32."""
+    waveforms = nn.functional.pad(waveforms.float(), ((window - hop) // 2,) * 2)
+    shape = torch.hann_window(window, device=waveforms.device)
+    transform = torch.stft(waveforms, window, hop, window=shape, center=False, return_complex=True)
+    return (transform.real.square() + transform.imag.square() + 1e-8).sqrt()
+
+
+def spectrogram(waveforms: torch.Tensor) -> torch.Tensor:
+    """What the posterior encoder is given: the logarithm of the linear spectrogram."""
+    return 0.5 * torch.log(magnitudes(waveforms, WINDOW, HOP) + 0.01) + 1
+
+
+@cache
+def mel_filters(window: int, bands: int) -> torch.Tensor:
+    """(window // 2 + 1, bands)"""
+    filters = mel_filter_bank(
+        num_frequency_bins=window // 2 + 1,
+        num_mel_filters=bands,
+        min_frequency=0.0,
+        max_frequency=SAMPLING_RATE / 2,
+        sampling_rate=SAMPLING_RATE,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+    filters = filters / filters.sum(0).max()
+    return torch.tensor(filters, dtype=torch.float32)
+
+
+PERIODS = (1, 2, 5, 11)  # samples
+RESOLUTIONS = ((1024, 256, 80), (2048, 512, None), (512, 128, None), (128, 32, None))
+
+
+def sound_loss(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """How differently two waveforms sound: (batch, samples). Mean distances of log magnitudes."""
+    loss = 0
+    for window, hop, bands in RESOLUTIONS:
+        ours, theirs = magnitudes(found, window, hop), magnitudes(wanted, window, hop)
+        floor = 0.01 * (window / 1024) ** 0.5
+        if bands:
+            filters = mel_filters(window, bands).to(ours)
+            mels = [torch.log(filters.T @ m + floor) for m in (ours, theirs)]
+            loss = loss + 2 * nn.functional.l1_loss(*mels)
+        loss = loss + nn.functional.l1_loss(torch.log(ours + floor), torch.log(theirs + floor))
+        loss = loss + (ours - theirs).norm() / theirs.norm().clamp(min=1e-3)  # spectral convergence
+    return loss / len(RESOLUTIONS)
+
+
+def spread(durations: torch.Tensor, frames: int) -> torch.Tensor:
+    """Which token each frame belongs to: (batch, tokens) of frames to (batch, frames)."""
+    at = torch.arange(frames, device=durations.device)
+    ends = durations.cumsum(1)
+    token = (at[None, :, None] >= ends[:, None, :]).sum(-1)
+    return token.clamp(max=durations.shape[1] - 1)
+
+
+def kl_divergence(latents, log_stddev, means, log_deviations, mask) -> torch.Tensor:
+    """Of posterior and prior, in nats a frame, from one sample that the flow has mapped (eq. 4).
+
+    All (batch, channels, frames). The flow keeps volumes, so its determinant is 1.
+    """
+    kl = log_deviations - log_stddev - 0.5
+    kl = kl + 0.5 * (latents - means).square() * torch.exp(-2 * log_deviations)
+    return (kl * mask).sum() / mask.sum()
+
+
+def random_pieces(latents: torch.Tensor, waveforms: torch.Tensor, lengths: torch.Tensor):
+    """SEGMENT frames of each utterance: (batch, channels, SEGMENT), (batch, SEGMENT * HOP)."""
+    starts = (torch.rand(len(lengths)) * (lengths - SEGMENT).clamp(min=0)).long().tolist()
+    pieces = [z[:, s : s + SEGMENT] for z, s in zip(latents, starts, strict=True)]
+    wanted = [w[s * HOP : (s + SEGMENT) * HOP] for w, s in zip(waveforms, starts, strict=True)]
+    return torch.stack(pieces), torch.stack(wanted)
+
+
+class Discriminator(nn.Module):
+    """Tells real waveforms from made ones by every `period`-th sample (HiFi-GAN's, narrower)."""
+
+    def __init__(self, period: int, widths: tuple[int, ...] = (1, 16, 48, 96, 96)):
+        super().__init__()
+        self.period = period
+        self.layers = nn.ModuleList(
+            nn.Conv2d(a, b, (5, 1), (3, 1), (2, 0))
+            for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.last = nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0))
+
+    def forward(self, waveforms: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(batch, samples) to scores, and what each layer found."""
+        length = waveforms.shape[1] // self.period * self.period
+        found = waveforms[:, :length].unflatten(1, (-1, self.period)).unsqueeze(1)
+        parts = []
+        for layer in self.layers:
+            found = nn.functional.leaky_relu(layer(found), 0.1)
+            parts.append(found)
+        return self.last(found), parts
+
+
+class Discriminators(nn.ModuleList):
+    """Several of them."""
+
+    def forward(self, waveforms: torch.Tensor) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+        """What each says."""
+        return [judge(waveforms) for judge in self]
+
+
+# Learning -------------------------------------------------------------------------------------
+
+
+class LearningVits(VitsModel):
+    """VITS with what it is trained with: a reader of phonemes, and the losses of the stages."""
+
+    def __init__(self, config: VitsConfig, phonemes: int = 100):
+        super().__init__(config)
+        reading = VitsConfig.from_dict(config.to_dict() | {"vocab_size": phonemes})
+        reading._attn_implementation = config._attn_implementation
+        self.phoneme_encoder = VitsTextEncoder(reading)
+        self.discriminators = Discriminators(Discriminator(period) for period in PERIODS)
+        self.post_init()
+        nn.init.normal_(self.embed_speaker.weight, std=0.5)
+        for encoder in (self.text_encoder, self.phoneme_encoder):  # the prior begins as N(0, 1)
+            nn.init.zeros_(encoder.project.weight)
+            nn.init.zeros_(encoder.project.bias)
+        with torch.no_grad():  # and the posterior not far from it
+            self.posterior_encoder.conv_proj.weight.mul_(0.1)
+            self.posterior_encoder.conv_proj.bias.zero_()
+        for flow in self.flow.flows:  # so that the flow begins as no change at all
+            nn.init.zeros_(flow.conv_post.weight)
+            nn.init.zeros_(flow.conv_post.bias)
+
+    def forward(self, input_ids=None, stage=None, **kwargs):
+        """VITS's forward, or the loss of a stage, as {"loss": …}."""
+        if stage is None:
+            return super().forward(input_ids, **kwargs)
+        return getattr(self, f"{stage}_loss")(input_ids=input_ids, **kwargs)
+
+    def prior(self, encoder, ids, durations, frames):
+        """Hidden states of the tokens, and the prior of each frame: means and log deviations."""
+        there = (durations > 0).long()
+        found = encoder(
+            input_ids=ids, padding_mask=there.unsqueeze(-1).float(), attention_mask=there
+        )
+        token = spread(durations, frames)[:, :, None].expand(-1, -1, self.config.flow_size)
+        stats = [found.prior_means.gather(1, token), found.prior_log_variances.gather(1, token)]
+        return found.last_hidden_state, *(s.float().transpose(1, 2) for s in stats)
+
+    def speaker(self, speakers):
+        """(batch, channels, 1)"""
+        return self.embed_speaker(speakers).unsqueeze(-1)
+
+    def sound_loss(
+        self, waveforms, phoneme_ids, phoneme_durations, speakers, kl_weight=KL_WEIGHT, **_
+    ):
+        """Posterior, decoder and flow, with the reader of phonemes."""
+        frames = waveforms.shape[1] // HOP
+        lengths = phoneme_durations.sum(1)
+        mask = (torch.arange(frames) < lengths[:, None]).unsqueeze(1).float()
+        speaker = self.speaker(speakers)
+        latents, _, log_stddev = self.posterior_encoder(spectrogram(waveforms), mask, speaker)
+        log_stddev = log_stddev.float()
+        _, means, deviations = self.prior(
+            self.phoneme_encoder, phoneme_ids, phoneme_durations, frames
+        )
+        mapped = self.flow(latents, mask, speaker).float()
+        kl = kl_divergence(mapped, log_stddev, means, deviations, mask)
+        pieces, wanted = random_pieces(latents, waveforms, lengths)
+        found = self.decoder(pieces, speaker).squeeze(1).float()
+        sound = sound_loss(found, wanted)
+        return {"loss": 10 * sound + kl_weight * kl, "sound": sound.detach(), "kl": kl.detach()}
+
+    def read_loss(self, input_ids, durations, speakers, latent_means, latent_deviations, **_):
+        """The text encoder and the flow, from latents that the posterior encoder found before."""
+        frames = latent_means.shape[2]
+        mask = (torch.arange(frames) < durations.sum(1)[:, None]).unsqueeze(1).float()
+        latents = latent_means + torch.randn_like(latent_means) * torch.exp(latent_deviations)
+        _, means, deviations = self.prior(self.text_encoder, input_ids, durations, frames)
+        mapped = self.flow(latents * mask, mask, self.speaker(speakers)).float()
+        kl = kl_divergence(mapped, latent_deviations, means, deviations, mask)
+        return {"loss": kl}
+
+    def polish_loss(self, waveforms, durations, speakers, **_):
+        """The decoder against the discriminators (Kong et al., 2020, HiFi-GAN), in one step.
+
+        The discriminators learn from what the decoder made, the decoder from what they, as they
+        are, say of it: each part of the loss reaches only the weights that it is meant for.
+        """
+        lengths = durations.sum(1)
+        mask = (torch.arange(waveforms.shape[1] // HOP) < lengths[:, None]).unsqueeze(1).float()
+        speaker = self.speaker(speakers).detach()
+        with torch.no_grad():
+            latents, *_ = self.posterior_encoder(spectrogram(waveforms), mask, speaker)
+        pieces, wanted = random_pieces(latents, waveforms, lengths)
+        found = self.decoder(pieces, speaker).squeeze(1).float()
+        judge = self.discriminators
+        loss = 0
+        for (real, _), (fake, _) in zip(judge(wanted), judge(found.detach()), strict=True):
+            loss = loss + (1 - real.float()).square().mean() + fake.float().square().mean()
+        judge.requires_grad_(False)
+        for (_, real), (fake, parts) in zip(judge(wanted), judge(found), strict=True):
+            loss = loss + (1 - fake.float()).square().mean()
+            for part, other in zip(parts, real, strict=True):
+                loss = loss + 2 * nn.functional.l1_loss(part.float(), other.float())
+        judge.requires_grad_(True)
+        return {"loss": loss + 15 * sound_loss(found, wanted)}
+
+    def time_loss(self, input_ids, durations, speakers, **_):
+        """The duration predictor: the likelihood of the durations, in nats a token."""
+        there = (durations > 0).long()
+        mask = there.unsqueeze(1).float()
+        with torch.no_grad():
+            hidden = self.text_encoder(
+                input_ids=input_ids, padding_mask=mask.transpose(1, 2), attention_mask=there
+            ).last_hidden_state.transpose(1, 2)
+        nll = self.duration_predictor(
+            hidden, mask, self.speaker(speakers), durations=durations.unsqueeze(1).float()
+        )
+        return {"loss": nll.sum() / mask.sum()}
+
+
+def configuration() -> VitsConfig:
+    """A VITS of 2.7 million parameters."""
+    return VitsConfig(
+        attn_implementation="eager",
+        vocab_size=len(CHARACTERS) + 2,
+        pad_token_id=0,
+        hidden_size=96,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        ffn_dim=352,
+        layerdrop=0.0,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
+        flow_size=64,
+        spectrogram_bins=WINDOW // 2 + 1,
+        num_speakers=len(VOICES),
+        speaker_embedding_size=32,
+        upsample_initial_channel=192,
+        upsample_rates=[4, 4, 16],
+        upsample_kernel_sizes=[8, 8, 32],
+        resblock_kernel_sizes=[3, 7],
+        resblock_dilation_sizes=[[1, 3], [1, 3]],
+        prior_encoder_num_flows=2,
+        prior_encoder_num_wavenet_layers=3,
+        posterior_encoder_num_wavenet_layers=3,
+        wavenet_kernel_size=3,
+        wavenet_dilation_rate=2,
+        duration_predictor_num_flows=2,
+        duration_predictor_dropout=0.1,
+        sampling_rate=SAMPLING_RATE,
+    )
+
+
+STAGES = {
+    "sound": {"max_steps": 3000, "size": 16, "learning_rate": 1e-3},
+    "read": {"max_steps": 5000, "size": 24, "learning_rate": 1e-3},
+    "time": {"max_steps": 2000, "size": 32, "learning_rate": 1e-3},
+    "polish": {"max_steps": 1500, "size": 16, "learning_rate": 3e-4, "adam_beta1": 0.8},
+}
+LEARNING = {  # which parts learn in which stage
+    "sound": ("posterior_encoder", "decoder", "flow", "phoneme_encoder", "embed_speaker"),
+    "read": ("text_encoder", "flow"),
+    "time": ("duration_predictor",),
+    "polish": ("decoder", "discriminators"),
+}
+SMOKE = {"max_steps": 8, "size": 4, "eval_strategy": "no"}
+
+
+class SpeakerTrainer(TimedTrainer):
+    """The Trainer, with the loss of a stage, and on validation sentences as its measurement."""
+
+    stage = "sound"
+
+    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+        """The loss; the divergence of the first stage comes in slowly."""
+        if self.stage == "sound":
+            share = min(1, (self.state.global_step + 1) / (0.2 * self.args.max_steps))
+            inputs = inputs | {"kl_weight": KL_WEIGHT * share}
+        outputs = model(**inputs, stage=self.stage)
+        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+
+    def evaluate(self, *args, **kwargs) -> dict[str, float]:
+        """The stage's loss, and in the first its parts, on validation sentences."""
+        self.model.eval()
+        found: dict[str, list[float]] = defaultdict(list)
+        with torch.no_grad():
+            for index in range(len(self.eval_dataset)):
+                batch = self._prepare_inputs(self.eval_dataset[index])
+                for name, value in self.model(**batch, stage=self.stage).items():
+                    found[name].append(float(value))
+        self.model.train()
+        metrics = {f"eval_{name}": float(np.mean(values)) for name, values in found.items()}
+        self.log(metrics)
+        return metrics
+
+
+@torch.no_grad()
+def cached_latents(model: LearningVits, spoken: Corpus, folder: Path) -> np.ndarray:
+    """The posterior's means and log deviations: float16, (frames of all, 2 * channels)."""
+    path = folder / "latents.npy"
+    if not path.is_file():
+        model.eval()
+        found = []
+        everything = Batches(spoken, "train", 0, 0)
+        for number, row in enumerate(spoken.rows):
+            batch = everything.batch([number])
+            frames = torch.ones(1, 1, row["frames"])
+            _, mean, log_stddev = model.posterior_encoder(
+                spectrogram(batch["waveforms"]), frames, model.speaker(batch["speakers"])
+            )
+            found.append(torch.cat([mean, log_stddev], 1)[0].T.half().numpy())
+        with path.with_suffix(".part").open("wb") as file:
+            np.save(file, np.concatenate(found))
+        path.with_suffix(".part").rename(path)
+    return np.load(path, mmap_mode="r")
+
+
+def train(args: Namespace) -> None:
+    """Train from the last state on, and write the checkpoint, without its card."""
+    set_seed(args.seed)
+    counts = {"train": 60 if args.smoke else UTTERANCES, "validation": 64}
+    spoken = corpus(args.build / "corpus", counts)
+    model = LearningVits(configuration(), len(spoken.inventory))
+    history, latents = [], None
+    for seed, (name, more) in enumerate(STAGES.items()):
+        more = {"bf16": name != "time"} | more | (SMOKE if args.smoke else {})
+        steps, size = more.pop("max_steps"), more.pop("size")
+        if name == "read":
+            latents = cached_latents(model, spoken, args.build)
+            start_reading(model)
+        for part, module in model.named_children():
+            module.requires_grad_(part in LEARNING[name])
+        learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        print(f"{name}: {learning:,} parameters, {steps} steps of {size} sentences")
+        given = {"latents": latents if name == "read" else None}
+        trainer = SpeakerTrainer(
+            model=model,
+            args=trainer_arguments(
+                args.build / name, steps, args.seed, per_device_train_batch_size=1, **more
+            ),
+            train_dataset=Batches(spoken, "train", steps, size, seed, **given),
+            eval_dataset=Batches(spoken, "validation", 4, 16, 99, **given),
+            data_collator=the_only,
+        )
+        trainer.stage = name
+        history = continued(history, trained(trainer))
+    save_checkpoint(plain(model, VitsModel), tokenizer(), args.output)
+    write_history(args.output, history)
+
+
+def start_reading(model: LearningVits) -> None:
+    """The reader of letters starts as the reader of phonemes, but for what it knows of each."""
+    known = model.phoneme_encoder.state_dict()
+    known.pop("embed_tokens.weight")
+    model.text_encoder.load_state_dict(known, strict=False)
+
+
+def card(folder: Path) -> str:
+    return ""
+
+
+if __name__ == "__main__":
+    run("speaker", __doc__, train, card)
