@@ -1,0 +1,421 @@
+"""Train the course's listener: CLAP, on sounds of Toytown.
+
+    python assets/recipes/listener.py              # half an hour on one CPU core
+    python assets/recipes/listener.py --smoke      # half a minute, to see the loss fall
+
+The architecture is transformers' ClapModel (Wu et al., 2022, https://arxiv.org/abs/2211.06687): one
+vector for a sound, one for a text, near if they belong together. What differs from the paper: which
+texts of a batch are true of which sounds is looked up ("a dog barking" is right for each dog, and
+for a dog in the rain), and heads on both encoders that must name the kinds help the first steps.
+
+A few thousand sounds are synthesised once and kept as mel spectrograms of their power. There powers
+add, so that mixtures, gains, noise, other microphones and lower sampling rates cost next to nothing
+and no two steps hear the same.
+"""
+
+from argparse import Namespace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers.trainers import BpeTrainer
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.utils.data import Dataset
+from toytown.pictures import seed
+from toytown.sounds import KINDS, LABELS, RATE, WORDS, caption, mixture, silence, sound
+from tqdm import tqdm
+from training import (
+    MuonTrainer,
+    facts,
+    in_evaluation,
+    parameters,
+    plain,
+    run,
+    save_checkpoint,
+    trained,
+    trainer_arguments,
+    write_history,
+)
+from transformers import (
+    ClapConfig,
+    ClapFeatureExtractor,
+    ClapModel,
+    ClapProcessor,
+    PreTrainedTokenizerFast,
+    set_seed,
+)
+
+STEPS, BATCH = 2000, 64
+EACH = 250  # sounds of a kind that are kept
+SECONDS, HOP = 5, 960  # what the model hears at once; 20 ms a frame
+FRAMES, BANDS = SECONDS * RATE // HOP + 1, 64
+WIDTH, PROJECTION = 40, 96
+FLOOR = 1e-10  # ClapFeatureExtractor's: -100 dB
+TEMPLATE = "This is a sound of {}."  # the pipeline's own
+SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")  # RoBERTa's
+START, PAD, END, _, _ = range(len(SPECIAL))
+
+
+# What goes in --------------------------------------------------------------------------------
+
+
+@cache
+def tokenizer() -> PreTrainedTokenizerFast:
+    """RoBERTa's form of tokenizer, lower case, its byte pairs learnt from Toytown's captions."""
+    random = np.random.default_rng(0)
+    kinds = [tuple(random.choice(KINDS, random.integers(3), replace=False)) for _ in range(20_000)]
+    pairs = Tokenizer(models.BPE(unk_token="<unk>"))
+    pairs.normalizer = normalizers.Lowercase()
+    pairs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    pairs.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = BpeTrainer(
+        vocab_size=700, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+    )
+    pairs.train_from_iterator([caption(random, some) for some in kinds], trainer)
+    ends = [("<s>", START), ("</s>", END)]
+    pairs.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=pairs,
+        model_max_length=512,
+        bos_token="<s>",
+        cls_token="<s>",
+        eos_token="</s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+    )
+
+
+@cache
+def learner_tokenizer() -> Tokenizer:
+    """The same, which now and then leaves a pair unmerged, so that parts of words are learnt too.
+
+    BPE-dropout: Provilkov et al., 2020, https://arxiv.org/abs/1910.13267.
+    """
+    pairs = Tokenizer.from_str(tokenizer().backend_tokenizer.to_str())
+    pairs.model.dropout = 0.1
+    pairs.enable_padding(pad_id=PAD, pad_token="<pad>")
+    return pairs
+
+
+@cache
+def feature_extractor() -> ClapFeatureExtractor:
+    """Mel spectrograms of five seconds; of a longer sound, five seconds anywhere in it."""
+    return ClapFeatureExtractor(
+        feature_size=BANDS,
+        sampling_rate=RATE,
+        hop_length=HOP,
+        max_length_s=SECONDS,
+        fft_window_size=2048,
+        frequency_min=50,
+        frequency_max=14_000,
+        truncation="rand_trunc",
+        padding="repeatpad",
+    )
+
+
+def processor() -> ClapProcessor:
+    """What turns sounds and texts into the model's input; saved with the checkpoint."""
+    return ClapProcessor(feature_extractor(), tokenizer())
+
+
+def power(waveforms: list[np.ndarray]) -> np.ndarray:
+    """Mel power spectrograms, float32 of shape (sounds, FRAMES, BANDS)."""
+    features = feature_extractor()(waveforms, sampling_rate=RATE, return_tensors="np")
+    return 10 ** (np.asarray(features["input_features"], np.float32)[:, 0] / 10)
+
+
+def pool(folder: Path, each: int) -> np.ndarray:
+    """`each` sounds of every kind as mel power in dB: float16, (kinds, each, FRAMES, BANDS).
+
+    Made once, a kind at a time, and kept in `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number, kind in enumerate(tqdm(KINDS, "sounds", disable=None)):
+        path = folder / f"{kind}.npy"
+        if not path.is_file() or len(np.load(path, mmap_mode="r")) != each:
+            indices = range(number * each, (number + 1) * each)
+            made = [power([sound(drawn("train", i), kind, SECONDS)])[0] for i in indices]
+            beside = path.with_suffix(".part.npy")
+            np.save(beside, 10 * np.log10(np.stack(made)).astype(np.float16))
+            beside.replace(path)
+        rows.append(np.load(path))
+    return np.stack(rows)
+
+
+def drawn(split: str, index: int) -> np.random.Generator:
+    """The random generator of sound number `index` of a split."""
+    return np.random.default_rng(seed(split, index))
+
+
+# What is done to it --------------------------------------------------------------------------
+
+
+def some_kinds(random: np.random.Generator) -> tuple[str, ...]:
+    """No kind, one or two."""
+    number = random.choice(3, p=(0.07, 0.48, 0.45))
+    return tuple(str(kind) for kind in random.choice(KINDS, number, replace=False))
+
+
+def level(sound: np.ndarray) -> float:
+    """The power of the loud parts of a mel spectrogram (FRAMES, BANDS)."""
+    return float(np.quantile(sound.sum(1), 0.9)) + FLOOR
+
+
+def altered(random: np.random.Generator, sounds: list[np.ndarray]) -> np.ndarray:
+    """Sounds (mel power) together, at other times and gains, otherwise recorded: in dB."""
+    band = np.linspace(-1, 1, BANDS, dtype=np.float32)
+    heard = np.zeros((FRAMES, BANDS), np.float32)
+    for one in sounds:
+        turned = np.roll(one, random.integers(FRAMES), axis=0)
+        heard += turned / level(one) * 10 ** (random.uniform(-3, 3) / 10)
+    if random.random() < 0.5:  # another microphone: bass and treble more or less
+        slope, bend = random.uniform(-6, 6), random.uniform(-4, 4)
+        heard *= 10 ** ((slope * band + bend * band**2) / 10)
+    if random.random() < 0.6 or not sounds:
+        shape = np.exp(random.uniform(-3, 0.5) * band) * random.gamma(4, 0.25, heard.shape)
+        heard += shape / level(shape) * 10 ** (random.uniform(-45, -8) / 10)
+    heard *= 10 ** (random.uniform(-45, 5) / 10)
+    if random.random() < 0.5:  # what a lower sampling rate leaves
+        cutoff = BANDS * random.uniform(0.62, 1)  # from 3.4 kHz up
+        heard[:, int(cutoff) :] *= 10 ** -random.uniform(4, 12)
+    if random.random() < 0.3:  # a shorter sound, as ClapFeatureExtractor repeats and pads it
+        length = random.integers(FRAMES // 5, FRAMES)
+        times = FRAMES // length
+        heard = np.pad(np.tile(heard[:length], (times, 1)), ((0, FRAMES - times * length), (0, 0)))
+    return 10 * np.log10(np.maximum(heard, FLOOR))
+
+
+class Clips(Dataset):
+    """Sounds from the pool, altered, each with the kinds in it, a caption, and the caption's."""
+
+    def __init__(self, pool: np.ndarray, length: int):
+        self.pool, self.length = pool, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, tuple, str, tuple]:
+        random = np.random.default_rng((index, 23))
+        kinds = some_kinds(random)
+        rows = [self.pool[KINDS.index(kind), random.integers(self.pool.shape[1])] for kind in kinds]
+        sounds = [10 ** (row.astype(np.float32) / 10) for row in rows]
+        told = kinds[:1] if random.random() < 0.4 else kinds
+        return altered(random, sounds), kinds, caption(random, told), told
+
+
+def named(kinds: tuple[str, ...]) -> list[float]:
+    """1 for each of KINDS that is there, 0 for the others."""
+    return [float(kind in kinds) for kind in KINDS]
+
+
+def is_true(told: tuple[str, ...], kinds: tuple[str, ...]) -> bool:
+    """Whether a text about some kinds is true of a sound: all are in it, or both have none."""
+    return set(told) <= set(kinds) if told else not kinds
+
+
+def collate(samples: list[tuple]) -> dict[str, torch.Tensor]:
+    """A batch for `LearningListener`; `pairs` (sounds, texts) says who is true of whom."""
+    sounds, kinds, texts, told = zip(*samples, strict=True)
+    encoded = learner_tokenizer().encode_batch(list(texts))
+    return {
+        "input_features": torch.from_numpy(np.stack(sounds))[:, None],
+        "input_ids": torch.tensor([text.ids for text in encoded]),
+        "attention_mask": torch.tensor([text.attention_mask for text in encoded]),
+        "pairs": torch.tensor([[is_true(text, clip) for text in told] for clip in kinds]),
+        "heard": torch.tensor([named(clip) for clip in kinds]),
+        "told": torch.tensor([named(text) for text in told]),
+    }
+
+
+# What learns ---------------------------------------------------------------------------------
+
+
+class LearningListener(ClapModel):
+    """CLAP with two heads that name the kinds in a sound and in a text."""
+
+    def __init__(self, config: ClapConfig):
+        super().__init__(config)
+        self.heard = nn.Linear(config.audio_config.hidden_size, len(KINDS))
+        self.told = nn.Linear(config.text_config.hidden_size, len(KINDS))
+
+    def forward(self, input_ids=None, input_features=None, attention_mask=None,
+                pairs=None, heard=None, told=None, **kwargs):  # fmt: skip
+        """CLAP's forward; with pairs the loss, as {"loss": …}."""
+        outputs = super().forward(input_ids, input_features, attention_mask=attention_mask)
+        if pairs is None:
+            return outputs
+        wanted = pairs.float()
+        loss = cross_entropy(
+            outputs.logits_per_audio.float(), wanted / wanted.sum(1, keepdim=True)
+        ) + cross_entropy(
+            outputs.logits_per_text.float(), wanted.T / wanted.T.sum(1, keepdim=True)
+        )  # several that are true share the target
+        audio, text = outputs.audio_model_output, outputs.text_model_output
+        for head, output, target in ((self.heard, audio, heard), (self.told, text, told)):
+            logits = head(output.pooler_output).float()
+            # of 24 kinds one or two are there: the mean over all would be too small to lead
+            loss = loss + 3 * binary_cross_entropy_with_logits(logits, target)
+        return {"loss": loss}
+
+
+def configuration() -> ClapConfig:
+    """A CLAP of a million parameters: Swin over 32 × 32 patches, RoBERTa of two layers."""
+    text = {
+        "vocab_size": len(tokenizer()),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 514,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "bos_token_id": START,
+        "pad_token_id": PAD,
+        "eos_token_id": END,
+    }
+    audio = {
+        "num_mel_bins": BANDS,
+        "spec_size": 128,  # 256 frames are folded into two rows of 128
+        "window_size": 8,
+        "patch_size": 4,
+        "patch_stride": [4, 4],
+        "patch_embeds_hidden_size": WIDTH,
+        "depths": [1, 1, 2],
+        "num_hidden_layers": 3,
+        "num_attention_heads": [2, 4, 8],
+        "hidden_size": 4 * WIDTH,
+        "mlp_ratio": 3.0,
+        "hidden_dropout_prob": 0.0,
+        "enable_fusion": False,
+    }
+    return ClapConfig(text_config=text, audio_config=audio, projection_dim=PROJECTION)
+
+
+class ListenerTrainer(MuonTrainer):
+    """The Trainer, whose measurement is zero-shot accuracy, mixtures and retrieval."""
+
+    def evaluate(self, *args, **kwargs) -> dict[str, float]:
+        """Four validation sounds of every kind, and a hundred clips to find."""
+        scores = measured(self.model, "validation", each=4)
+        metrics = {f"eval_{name}": score for name, score in scores.items()}
+        self.log(metrics)
+        return metrics
+
+
+# Measuring -----------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def embedded(model: ClapModel, waveforms: list[np.ndarray]) -> torch.Tensor:
+    """The sounds' vectors of length 1: (sounds, projection)."""
+    found = []
+    for begin in range(0, len(waveforms), 50):
+        inputs = feature_extractor()(
+            waveforms[begin : begin + 50], sampling_rate=RATE, return_tensors="pt"
+        )
+        features = inputs["input_features"].float()
+        found.append(model.get_audio_features(features).pooler_output)
+    return torch.cat(found)
+
+
+@torch.inference_mode()
+def told_as(model: ClapModel, texts: list[str]) -> torch.Tensor:
+    """The texts' vectors of length 1: (texts, projection)."""
+    inputs = tokenizer()(texts, padding=True, return_tensors="pt")
+    return model.get_text_features(inputs.input_ids, inputs.attention_mask).pooler_output
+
+
+def named_right(model: ClapModel, sounds: torch.Tensor, texts: list[str]) -> list[bool]:
+    """For sounds of each kind in turn: whether the nearest of `texts`, one a kind, is its own."""
+    nearest = (sounds @ told_as(model, texts).T).argmax(1).tolist()
+    return [text == number % len(KINDS) for number, text in enumerate(nearest)]
+
+
+def wordings(form: str, random: np.random.Generator) -> list[str]:
+    """One wording of every kind, of a form in sounds.toml."""
+    return [str(random.choice(WORDS[kind][form])) for kind in KINDS]
+
+
+def resampled(waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
+    """The waveform as it comes back from a recording at another sampling rate."""
+    return soxr.resample(soxr.resample(waveform, RATE, sampling_rate), sampling_rate, RATE)
+
+
+def alone(split: str, each: int, first: int, seconds: float = SECONDS) -> list[np.ndarray]:
+    """`each` sounds of all kinds, the kinds in turn."""
+    numbers = range(each * len(KINDS))
+    return [sound(drawn(split, first + i), KINDS[i % len(KINDS)], seconds) for i in numbers]
+
+
+def hundred(split: str, first: int) -> tuple[list[tuple[str, ...]], list[np.ndarray]]:
+    """A hundred clips of different kinds: every kind alone, and 76 pairs."""
+    random = drawn(split, first)
+    pairs = [(a, b) for i, a in enumerate(KINDS) for b in KINDS[i + 1 :]]
+    some = [pairs[i] for i in random.choice(len(pairs), 100 - len(KINDS), replace=False)]
+    clips = [(kind,) for kind in KINDS] + some
+    return clips, [mixture(drawn(split, first + 1 + i), kinds) for i, kinds in enumerate(clips)]
+
+
+@in_evaluation
+def measured(
+    model: ClapModel, split: str, each: int, first: int = 0, mixtures: int = 76
+) -> dict[str, float]:
+    """Zero-shot accuracy, mixtures and retrieval, with the pipeline's template and its labels.
+
+    `accuracy`: `each` sounds of every kind, named among all kinds. `both`: the two kinds of a
+    mixture are the nearest two. `recall`: a caption's nearest clip of a hundred holds all it names.
+    """
+    labels = [TEMPLATE.format(LABELS[kind]) for kind in KINDS]
+    accuracy = named_right(model, embedded(model, alone(split, each, first)), labels)
+    both, recall, texts = [], [], told_as(model, labels)
+    first += each * len(KINDS)
+    while len(both) < mixtures:
+        clips, waveforms = hundred(split, first)
+        sounds, random = embedded(model, waveforms), drawn(split, first + 101)
+        nearest = (sounds @ texts.T).topk(2).indices.tolist()
+        two = [i for i, kinds in enumerate(clips) if len(kinds) == 2]
+        both += [{KINDS[k] for k in nearest[i]} == set(clips[i]) for i in two]
+        captions = told_as(model, [caption(random, kinds) for kinds in clips])
+        found = (captions @ sounds.T).argmax(1).tolist()
+        recall += [is_true(clips[i], clips[j]) for i, j in enumerate(found)]
+        first += 102
+    scores = {"accuracy": accuracy, "both": both, "recall": recall}
+    return {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+def train(args: Namespace) -> None:
+    """Train from the last state on, and write the checkpoint, without its card."""
+    set_seed(args.seed)
+    steps, each = (8, 4) if args.smoke else (STEPS, EACH)
+    model = LearningListener(configuration())
+    print(f"listener: {parameters(model):,} parameters, {steps} steps of {BATCH} sounds")
+    more = {"eval_strategy": "no"} if args.smoke else {}
+    trainer = ListenerTrainer(
+        model=model,
+        args=trainer_arguments(
+            args.build, steps, args.seed, per_device_train_batch_size=BATCH, bf16=True, **more
+        ),
+        train_dataset=Clips(pool(args.build / "sounds", each), steps * BATCH),
+        eval_dataset=Clips(np.zeros((len(KINDS), 1, FRAMES, BANDS), np.float16), 1),
+        data_collator=collate,
+    )
+    log = trained(trainer)
+    save_checkpoint(plain(model, ClapModel), processor(), args.output)
+    write_history(args.output, log)
+
+
+def card(folder: Path) -> str:
+    """Measure the checkpoint in `folder` and write its model card."""
+    raise NotImplementedError
+
+
+if __name__ == "__main__":
+    run("listener", __doc__, train, card)
