@@ -1,0 +1,686 @@
+"""Train the transcriber: a genuine Whisper, tiny, on Toytown's speech in three languages.
+
+Whisper (Radford et al., 2022, https://arxiv.org/abs/2212.04356) hears 30 seconds at once and writes
+what it heard token by token; which language, which task and when are tokens too. What makes 90
+minutes enough: espeak-ng tells when each phoneme and each word was said, so that the encoder learns
+the phoneme and the word of a frame beside the decoder's tokens (as CTC does for others:
+https://arxiv.org/abs/1609.06773), and some heads of the decoder are told where to look (guided
+attention: https://arxiv.org/abs/1710.08969); most windows are cut short in training; and the token
+of a moment starts as that moment's own position.
+"""
+
+import difflib
+import functools
+import json
+import multiprocessing
+from argparse import Namespace
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jiwer
+import numpy as np
+import torch
+from sacrebleu.metrics import CHRF
+from tokenizers import ByteLevelBPETokenizer
+from torch import nn
+from torch.nn.functional import cross_entropy, gelu
+from torch.utils.data import Dataset
+from toytown.sentences import Sentence, meeting, sentence, story
+from toytown.speech import SAMPLING_RATE, VOICES, gain, noise, room, speak, with_noise
+from training import (
+    MuonTrainer,
+    in_evaluation,
+    parameters,
+    plain,
+    run,
+    save_checkpoint,
+    trained,
+    trainer_arguments,
+    write_history,
+)
+from transformers import (
+    GenerationConfig,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperProcessor,
+    WhisperTokenizer,
+    set_seed,
+)
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.whisper.english_normalizer import BasicTextNormalizer
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers.models.whisper.tokenization_whisper import LANGUAGES as LANGUAGE_NAMES
+
+WIDTH = 192
+TEXT_TOKENS = 1_600  # of the byte-level BPE: most words are one
+FRAME = SAMPLING_RATE // 50  # samples an encoder frame: 20 ms, as long as a timestamp
+SHARES = {"en": 0.48, "fr": 0.26, "es": 0.26}  # of the utterances
+UTTERANCES = 20_000
+SEEDS = {"train": 0, "validation": 1, "test": 2}
+STEPS = 4_800
+SECONDS_A_STEP = 72
+PARTS = {"tokens": 1.0, "phonemes": 0.5, "words": 0.5, "looks": 0.3}  # of the loss
+ALIGNMENT_HEADS = [(0, 0), (1, 0), (1, 1)]  # (layer, head) of those that are told where to look
+WINDOWS = {6: 0.4, 10: 0.3, 16: 0.2, 30: 0.1}  # seconds, and the share of the steps
+
+
+# The corpus ----------------------------------------------------------------------------------
+
+
+def drawn_sentence(split: str, index: int, language: str) -> Sentence:
+    """Sentence `index` of a split, the same at every call; in English some of a longer text."""
+    random = np.random.default_rng((SEEDS[split], index, list(SHARES).index(language), 5))
+    if language == "en" and random.random() < 0.2:
+        lines = story(random) if random.random() < 0.5 else [line for _, line in meeting(random)]
+        return lines[random.integers(len(lines))]
+    return sentence(random, language)
+
+
+def said(split: str, index: int, language: str, trained_voices: bool = True):
+    """The sentence, who says it, and its Speech, speed and pitch varied, without the last pause."""
+    spoken = drawn_sentence(split, index, language)
+    random = np.random.default_rng((SEEDS[split], index, 6))
+    names = [
+        name
+        for name, voice in VOICES.items()
+        if voice.language == language and voice.trained == trained_voices
+    ]
+    name = names[random.integers(len(names))]
+    speech = speak(
+        spoken.spoken, name, int(random.integers(130, 205)), int(random.integers(35, 66))
+    )
+    return spoken, name, speech
+
+
+def _rendered(job: tuple[str, int, str]) -> tuple[dict, np.ndarray, list]:
+    """One row of the corpus, its samples as int16, its phonemes by frame as names."""
+    split, index, language = job
+    spoken, voice, speech = said(split, index, language)
+    samples = int((speech.words[-1][3] + 0.06) * SAMPLING_RATE)
+    waveform = speech.waveform[:samples]
+    waveform = waveform / max(1.0, np.abs(waveform).max(initial=0))
+    frames = [""] * -(-samples // FRAME)
+    for symbol, start, end in speech.phonemes:
+        name = symbol.strip("_:|;")
+        for frame in range(round(start * 50), min(round(end * 50), len(frames))):
+            frames[frame] = name
+    row = {"text": spoken.text, "english": spoken.english, "language": language, "voice": voice}
+    row["words"] = word_times(spoken, speech.words)
+    return row, (waveform * 32_767).astype(np.int16), frames
+
+
+def word_times(said: Sentence, words: list[tuple[int, int, float, float]]) -> list[list[float]]:
+    """Start and end in seconds of each written word: "9:15" lasts as long as "nine fifteen"."""
+    written = said.text.lower().split()
+    spoken = [said.spoken[first:last].lower() for first, last, *_ in words]
+    times = []
+    for _, a, b, c, d in difflib.SequenceMatcher(None, written, spoken, False).get_opcodes():
+        for i in range(b - a):  # what differs is shared out evenly, in whole words where it can be
+            first, last = c + i * (d - c) // (b - a), c + max(1, (i + 1) * (d - c) // (b - a))
+            first = min(first, len(words) - 1)
+            times.append([words[first][2], words[max(first, min(last, len(words)) - 1)][3]])
+    return [[round(start, 3), round(end, 3)] for start, end in times]
+
+
+@dataclass
+class Corpus:
+    """Utterances on disk, read as they are needed."""
+
+    rows: list[dict]  # text, english, language, voice, words, and where the next two begin
+    samples: np.ndarray  # int16, all utterances one after the other
+    frames: np.ndarray  # uint8, each frame's phoneme, 0 where there is none
+    phonemes: list[str]
+
+    @functools.cached_property
+    def vocabulary(self) -> dict[str, int]:
+        """The frequent words, from 1 on, as `bare` gives them; 0 is any other."""
+        often = Counter(bare(word) for row in self.rows for word in row["text"].split())
+        return {word: 1 + i for i, (word, n) in enumerate(often.most_common()) if n >= 15}
+
+    @functools.cached_property
+    def by_voice(self) -> dict[str, dict[str, list[int]]]:
+        """Utterances by language and voice."""
+        found: dict = {language: {} for language in SHARES}
+        for number, row in enumerate(self.rows):
+            found[row["language"]].setdefault(row["voice"], []).append(number)
+        return found
+
+
+def bare(word: str) -> str:
+    """A word without punctuation, lower-case."""
+    return word.lower().strip(".,?!")
+
+
+def corpus(folder: Path, split: str, count: int) -> Corpus:
+    """The corpus of a split, made in `folder` if it is not there."""
+    if not (folder / "rows.json").is_file():  # written last
+        folder.mkdir(parents=True, exist_ok=True)
+        random = np.random.default_rng((SEEDS[split], 4))
+        languages = random.choice(list(SHARES), count, p=list(SHARES.values()))
+        jobs = [(split, index, str(language)) for index, language in enumerate(languages)]
+        rows, inventory = [], {"": 0}
+        at, frame = 0, 0
+        with (
+            multiprocessing.get_context("fork").Pool(2) as pool,
+            (folder / "samples.part").open("wb") as samples,
+            (folder / "frames.part").open("wb") as frames,
+        ):
+            for row, waveform, symbols in pool.imap(_rendered, jobs, chunksize=50):
+                numbers = [inventory.setdefault(symbol, len(inventory)) for symbol in symbols]
+                row |= {"at": at, "samples": len(waveform), "frame": frame, "frames": len(numbers)}
+                at, frame = at + len(waveform), frame + len(numbers)
+                samples.write(waveform.tobytes())
+                frames.write(bytes(numbers))
+                rows.append(row)
+        for part in ("samples", "frames"):
+            (folder / f"{part}.part").rename(folder / f"{part}.raw")
+        table = json.dumps({"rows": rows, "phonemes": list(inventory)})
+        (folder / "rows.part").write_text(table, encoding="utf-8")
+        (folder / "rows.part").rename(folder / "rows.json")
+    table = json.loads((folder / "rows.json").read_text(encoding="utf-8"))
+    return Corpus(
+        table["rows"],
+        np.memmap(folder / "samples.raw", np.int16, "r"),
+        np.memmap(folder / "frames.raw", np.uint8, "r"),
+        table["phonemes"],
+    )
+
+
+# Windows of the corpus, as a recording would have them ---------------------------------------
+
+
+@dataclass
+class Segment:
+    """One sentence in a window. Times in seconds."""
+
+    text: str
+    english: str
+    start: float
+    end: float
+    words: list[tuple[float, float]] = field(default_factory=list)  # of the text, start and end
+    unfinished: bool = False  # the window ends before it does
+
+
+@dataclass
+class Window:
+    """What is heard, what is said in it, and each frame's phoneme and word."""
+
+    waveform: np.ndarray
+    segments: list[Segment]
+    frames: np.ndarray
+    words: np.ndarray  # int64, 0 where there is none
+    language: str
+
+
+def window(random: np.random.Generator, source: Corpus, seconds: int) -> Window:
+    """One to many sentences with pauses, by one voice or by several; or none at all."""
+    language = str(random.choice(list(SHARES), p=list(SHARES.values())))
+    waveform = np.zeros(seconds * SAMPLING_RATE, np.float32)
+    frames = np.zeros(seconds * 50, np.uint8)
+    found = Window(waveform, [], frames, np.zeros(len(frames), np.int64), language)
+    if random.random() > 0.04:
+        _fill(random, source, found, seconds)
+    loud = bool(found.segments)
+    if loud and random.random() < 0.3:
+        found.waveform = room(random, found.waveform)
+    if random.random() < (0.6 if loud else 0.8):
+        background = noise(random, len(waveform))
+        decibels = random.uniform(4, 30)
+        found.waveform = (
+            with_noise(found.waveform, background, decibels) if loud else background.copy()
+        )
+    found.waveform = gain(random, found.waveform) if found.waveform.any() else found.waveform
+    return found
+
+
+def _fill(random: np.random.Generator, source: Corpus, found: Window, seconds: int) -> None:
+    """Lay sentences into a window, until it is full or by chance."""
+    voices = source.by_voice[found.language]
+    alone, voice = random.random() < 0.6, str(random.choice(list(voices)))
+    cursor = 0.0 if random.random() < 0.3 else random.uniform(0, min(3.0, seconds / 4))
+    more = 1 - 1.5 / seconds if random.random() < 0.8 else 0.3
+    cut = random.random() < 0.25  # it starts in the middle of a sentence
+    while cursor < seconds - 0.5:
+        voice = voice if alone else str(random.choice(list(voices)))
+        row = source.rows[voices[voice][random.integers(len(voices[voice]))]]
+        start, length = 0.0, row["samples"] / SAMPLING_RATE
+        text, english, times = row["text"].split(), row["english"], row["words"]
+        if cut and not found.segments and len(text) > 3:
+            word = int(random.integers(1, len(text) - 1))
+            # a recording starts in mid-word as easily as between two words
+            start = max(0.0, times[word][0] - random.choice([0.0, 0.05, 0.1, 0.2]))
+            text, english, times, cursor = text[word:], "", times[word:], 0.0
+        left, unfinished = seconds - cursor, False
+        if length - start > left:
+            if found.segments and random.random() < 0.5:
+                break
+            whole = sum(end - start <= left for _, end in times)
+            if whole < 1 or start:
+                break
+            text, english, times, unfinished = text[:whole], "", times[:whole], True
+        speech = source.samples[row["at"] : row["at"] + row["samples"]]
+        speech = speech[int(start * SAMPLING_RATE) :].astype(np.float32) / 32_768
+        speech *= 1 if alone else random.uniform(0.5, 1.0)
+        at = int(cursor * SAMPLING_RATE)
+        speech = speech[: len(found.waveform) - at]
+        found.waveform[at : at + len(speech)] = speech
+        sounds = source.frames[row["frame"] : row["frame"] + row["frames"]][round(start * 50) :]
+        first = round(cursor * 50)
+        sounds = sounds[: len(found.frames) - first]
+        found.frames[first : first + len(sounds)] = sounds
+        times = [(begun - start + cursor, done - start + cursor) for begun, done in times]
+        for word, (begun, done) in zip(text, times, strict=True):
+            number = source.vocabulary.get(bare(word), 0)
+            found.words[round(max(begun, 0) * 50) : round(done * 50)] = number
+        end = cursor + length - start
+        found.segments.append(
+            Segment(" ".join(text), english, cursor, min(end, seconds), times, unfinished)
+        )
+        cursor = end + (
+            random.uniform(0.15, 0.6) if random.random() < 0.7 else random.uniform(0.6, 3)
+        )
+        if unfinished or random.random() > more:
+            break
+
+
+def target(
+    random: np.random.Generator, heard: Window, tokenizer: WhisperTokenizer
+) -> tuple[list[int], list[bool], list[tuple[float, float]]]:
+    """The tokens Whisper should write, which of them are to be learnt, and where each is heard.
+
+    As in the paper, section 2.3: a last sentence that the window cuts off has only its start time,
+    so that the next window can begin there; without timestamps, its words as far as they are heard.
+    Where: seconds in the window; a translation's words are heard anywhere in their sentence, and
+    what is heard nowhere (0, 0).
+    """
+    known = tokenizer.convert_tokens_to_ids
+    start, end, quiet = (
+        known(f"<|{name}|>") for name in ("startoftranscript", "endoftext", "nospeech")
+    )
+    if not heard.segments and random.random() < 0.5:
+        return [start, quiet], [False, True], [(0.0, 0.0)] * 2
+    translate = all(part.english for part in heard.segments) and random.random() < (
+        0.03 if heard.language == "en" else 0.5
+    )
+    timed = random.random() < 0.5
+    prefix = [start, known(f"<|{heard.language}|>")]
+    prefix.append(known("<|translate|>" if translate else "<|transcribe|>"))
+    prefix += [] if timed else [known("<|notimestamps|>")]
+    tokens: list[int] = []
+    places: list[tuple[float, float]] = []
+
+    def write(ids: list[int], place: tuple[float, float]) -> None:
+        tokens.extend(ids)
+        places.extend([place] * len(ids))
+
+    for part in heard.segments:
+        if timed:
+            write([timestamp(part.start, tokenizer)], (part.start, part.start))
+        if not (timed and part.unfinished):
+            words = (part.english if translate else part.text).split()
+            anywhere = [(part.start, part.end)] * len(words)
+            for word, place in zip(words, anywhere if translate else part.words, strict=True):
+                write(tokenizer.encode(f" {word}", add_special_tokens=False), place)
+            if timed:
+                write([timestamp(part.end, tokenizer)], (part.end, part.end))
+    learnt = [False, bool(heard.segments), *[False] * (len(prefix) - 2), *[True] * len(tokens)]
+    places = [(0.0, 0.0)] * len(prefix) + places + [(0.0, 0.0)]
+    return [*prefix, *tokens, end], [*learnt, True], places
+
+
+def timestamp(seconds: float, tokenizer: WhisperTokenizer) -> int:
+    """The token of a moment in the window, to 20 ms."""
+    return tokenizer.convert_tokens_to_ids("<|0.00|>") + min(1_500, round(seconds * 50))
+
+
+class Batches(Dataset):
+    """Item `index` is a batch: windows of one length, SECONDS_A_STEP in all."""
+
+    def __init__(self, source: Corpus, tokenizer: WhisperTokenizer, length: int):
+        self.source, self.tokenizer, self.length = source, tokenizer, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        random = np.random.default_rng((index, 8))
+        seconds = int(random.choice(list(WINDOWS), p=list(WINDOWS.values())))
+        heard = [window(random, self.source, seconds) for _ in range(SECONDS_A_STEP // seconds)]
+        features = feature_extractor()(
+            [one.waveform for one in heard],
+            sampling_rate=SAMPLING_RATE,
+            max_length=seconds * SAMPLING_RATE,
+            return_tensors="pt",
+        ).input_features
+        targets = [target(random, one, self.tokenizer) for one in heard]
+        longest = max(len(tokens) for tokens, *_ in targets)
+        ids = torch.full((len(targets), longest), self.tokenizer.eos_token_id)
+        labels = torch.full((len(targets), longest), -100)
+        places = torch.zeros((len(targets), longest, 2))
+        for row, (tokens, learnt, place) in enumerate(targets):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            labels[row, : len(tokens)] = torch.tensor(tokens).where(torch.tensor(learnt), -100)
+            places[row, : len(tokens)] = torch.tensor(place)
+        return {
+            "input_features": features,
+            "decoder_input_ids": ids[:, :-1],
+            "labels": labels[:, 1:],
+            "places": places,
+            "phonemes": torch.from_numpy(np.stack([one.frames for one in heard])).long(),
+            "words": torch.from_numpy(np.stack([one.words for one in heard])),
+        }
+
+
+# The model -----------------------------------------------------------------------------------
+
+
+@functools.cache
+def feature_extractor() -> WhisperFeatureExtractor:
+    """Whisper's own: 80 mel bands, 10 ms a frame, 30 seconds."""
+    return WhisperFeatureExtractor()
+
+
+def new_tokenizer(texts: list[str]) -> WhisperTokenizer:
+    """Whisper's kind of tokenizer on Toytown's words: byte-level BPE, then the special tokens.
+
+    All 99 languages have their token, as in Whisper; three are ever trained.
+    """
+    bpe = ByteLevelBPETokenizer()
+    spaced = [f" {text}" for text in texts]
+    bpe.train_from_iterator(spaced, vocab_size=TEXT_TOKENS, min_frequency=20, show_progress=False)
+    merges = json.loads(bpe.to_str())["model"]
+    made = WhisperTokenizer(
+        vocab=merges["vocab"], merges=[tuple(pair) for pair in merges["merges"]]
+    )
+    names = ["endoftext", "startoftranscript", *LANGUAGE_NAMES, "translate", "transcribe"]
+    names += ["startoflm", "startofprev", "nospeech", "notimestamps"]
+    made.add_special_tokens({"additional_special_tokens": [f"<|{name}|>" for name in names]})
+    made.add_tokens([f"<|{step / 50:.2f}|>" for step in range(1_501)])
+    return made
+
+
+def configuration(tokenizer: WhisperTokenizer) -> WhisperConfig:
+    """The architecture: Whisper's, with its 30-second window, in small."""
+    end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    return WhisperConfig(
+        vocab_size=len(tokenizer),
+        d_model=WIDTH,
+        encoder_layers=4,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=640,
+        decoder_ffn_dim=512,
+        dropout=0.0,
+        pad_token_id=end,
+        bos_token_id=end,
+        eos_token_id=end,
+        decoder_start_token_id=end + 1,
+        suppress_tokens=[],
+        begin_suppress_tokens=[],
+        attn_implementation="eager",
+    )
+
+
+class TrimmedEncoder(WhisperEncoder):
+    """Whisper's encoder, which takes windows shorter than 30 seconds in training."""
+
+    def forward(self, input_features: torch.Tensor, **kwargs) -> BaseModelOutput:
+        """WhisperEncoder's forward with as many positions as there are frames."""
+        hidden = gelu(self.conv2(gelu(self.conv1(input_features)))).transpose(1, 2)
+        hidden = hidden + self.embed_positions.weight[: hidden.shape[1]]
+        for layer in self.layers:
+            hidden = layer(hidden, None)
+        return BaseModelOutput(last_hidden_state=self.layer_norm(hidden))
+
+
+class LearningTranscriber(WhisperForConditionalGeneration):
+    """Whisper with heads that name each frame's phoneme and word, and a loss on where it looks."""
+
+    def __init__(self, config: WhisperConfig, phonemes: int = 1, words: int = 1):
+        super().__init__(config)
+        self.model.encoder = TrimmedEncoder(config)
+        self.phoneme_head = nn.Linear(config.d_model, phonemes)
+        self.word_head = nn.Linear(config.d_model, words)
+        with torch.no_grad():
+            # A moment's token starts as the moment's position in the encoder: pointing is easy.
+            table = self.model.decoder.embed_tokens.weight
+            positions = self.model.encoder.embed_positions.weight
+            table[-1_501:-1] = 0.06 * positions
+            table[-1] = table[-2]
+
+    def forward(self, input_features=None, phonemes=None, labels=None, **kwargs):
+        """Whisper's forward; with phonemes the loss, and its parts."""
+        if phonemes is None:
+            return super().forward(input_features, **kwargs)
+        heard = self.model.encoder(input_features).last_hidden_state
+        written = self.model.decoder(
+            input_ids=kwargs["decoder_input_ids"],
+            encoder_hidden_states=heard,
+            use_cache=False,
+            output_attentions=True,
+        )
+        logits = self.proj_out(written.last_hidden_state).float()
+        parts = {
+            "tokens": cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100),
+            "phonemes": cross_entropy(
+                self.phoneme_head(heard).float().flatten(0, 1), phonemes.flatten()
+            ),
+            "words": cross_entropy(
+                self.word_head(heard[:, 1::3]).float().flatten(0, 1),
+                kwargs["words"][:, 1::3].flatten(),
+            ),
+            "looks": self.looks(written.cross_attentions, kwargs["places"]),
+        }
+        loss = sum(PARTS[name] * part for name, part in parts.items())
+        return {"loss": loss} | {name: part.detach() for name, part in parts.items()}
+
+    def looks(self, attentions: tuple[torch.Tensor, ...], places: torch.Tensor) -> torch.Tensor:
+        """How little of ALIGNMENT_HEADS' attention is where the token is heard, in nats.
+
+        The last layer's look at what is to be written, the first layer's at what was written last.
+
+        Args:
+            attentions: of each layer, (batch, heads, tokens, frames).
+            places: of each token from the first on, (batch, tokens + 1, 2), in seconds.
+        """
+        frames = torch.arange(attentions[0].shape[-1])
+        first, last = places[..., :1] * 50 - 3, places[..., 1:] * 50 + 3
+        there = ((frames >= first) & (frames <= last)).float()
+        known = places[..., 1] > 0
+        losses = []
+        for layer, head in ALIGNMENT_HEADS:
+            after = 0 if layer == 0 else 1
+            wanted = slice(after, after + attentions[0].shape[2])
+            share = (attentions[layer][:, head].float() * there[:, wanted]).sum(-1)
+            losses.append(-torch.log(share[known[:, wanted]] + 1e-3))
+        return torch.cat(losses).mean() if len(losses[0]) else torch.zeros(())
+
+
+class TranscriberTrainer(MuonTrainer):
+    """The Trainer, whose measurement is the word error rate; it logs the parts of the loss."""
+
+    parts: dict | None = None
+
+    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+        """The model's own loss."""
+        outputs = model(**inputs)
+        self.parts = {name: round(float(value), 3) for name, value in outputs.items()}
+        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+
+    def log(self, logs: dict[str, float], *args, **kwargs) -> None:
+        """Log as the Trainer does, with the parts of the last step's loss."""
+        super().log(logs | (self.parts or {} if "loss" in logs else {}) | logs, *args, **kwargs)
+
+    def evaluate(self, *args, **kwargs) -> dict[str, float]:
+        """Sentences of the validation split, by trained voices."""
+        scores = measured(self.model, self.processing_class, "validation", 16)
+        metrics = {f"eval_{name}": value for name, value in scores.items()}
+        self.log(metrics)
+        return metrics
+
+
+# Measuring -----------------------------------------------------------------------------------
+
+
+def recorded(
+    split: str,
+    index: int,
+    language: str = "en",
+    trained_voices: bool = True,
+    decibels: float | None = None,
+) -> tuple[Sentence, np.ndarray]:
+    """Sentence `index` of a split, and its waveform, in noise if `decibels` (the SNR) is given."""
+    spoken, _, speech = said(split, index, language, trained_voices)
+    waveform = speech.waveform / max(1.0, np.abs(speech.waveform).max())
+    if decibels is not None:
+        random = np.random.default_rng((SEEDS[split], index, 7))
+        waveform = with_noise(waveform, noise(random, len(waveform)), decibels)
+    return spoken, waveform
+
+
+@torch.inference_mode()
+def transcripts(
+    model: WhisperForConditionalGeneration,
+    tokenizer: WhisperTokenizer,
+    waveforms: list[np.ndarray],
+    **options,
+) -> list[str]:
+    """What the model writes, 16 recordings at a time; options of `generate`: language, task."""
+    texts = []
+    for first in range(0, len(waveforms), 16):
+        features = feature_extractor()(
+            waveforms[first : first + 16], sampling_rate=SAMPLING_RATE, return_tensors="pt"
+        ).input_features
+        ids = model.generate(features, **options)
+        texts += tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return [text.strip() for text in texts]
+
+
+def word_error_rate(references: list[str], texts: list[str]) -> float:
+    """WER of all texts together, case and punctuation left out, by jiwer."""
+    plain_text = BasicTextNormalizer()
+    return jiwer.wer(
+        [plain_text(text) for text in references], [plain_text(text) for text in texts]
+    )
+
+
+@in_evaluation
+def measured(
+    model: WhisperForConditionalGeneration,
+    tokenizer: WhisperTokenizer,
+    split: str,
+    count: int,
+    first: int = 0,
+    trained_voices: bool = True,
+    decibels: float | None = None,
+) -> dict[str, float]:
+    """By language: WER, the share whose language is detected, chrF of the translation to English.
+
+    Of sentences `first` to `first + count` of the split.
+    """
+    scores = {}
+    for language in SHARES:
+        clips = [
+            recorded(split, index, language, trained_voices, decibels)
+            for index in range(first, first + count)
+        ]
+        spoken, waveforms = zip(*clips, strict=True)
+        texts = transcripts(model, tokenizer, list(waveforms), language=language, task="transcribe")
+        scores[f"wer_{language}"] = word_error_rate([one.text for one in spoken], texts)
+        scores[f"language_{language}"] = float(
+            np.mean([name == language for name in detected(model, tokenizer, list(waveforms))])
+        )
+        if language != "en":
+            texts = transcripts(
+                model, tokenizer, list(waveforms), language=language, task="translate"
+            )
+            score = CHRF().corpus_score(texts, [[one.english for one in spoken]])
+            scores[f"chrf_{language}"] = score.score
+    return scores
+
+
+@torch.inference_mode()
+def detected(
+    model: WhisperForConditionalGeneration,
+    tokenizer: WhisperTokenizer,
+    waveforms: list[np.ndarray],
+) -> list[str]:
+    """The language that the model hears in each recording, "en"."""
+    found = []
+    for first in range(0, len(waveforms), 16):
+        features = feature_extractor()(
+            waveforms[first : first + 16], sampling_rate=SAMPLING_RATE, return_tensors="pt"
+        ).input_features
+        tokens = model.detect_language(features)
+        found += [name.strip("<|>") for name in tokenizer.convert_ids_to_tokens(tokens)]
+    return found
+
+
+# The recipe ----------------------------------------------------------------------------------
+
+
+def prepared(
+    model: WhisperForConditionalGeneration, tokenizer: WhisperTokenizer
+) -> WhisperForConditionalGeneration:
+    """The model with what `generate` needs to know of its tokens."""
+    known = tokenizer.convert_tokens_to_ids
+    end = known("<|endoftext|>")
+    model.generation_config = GenerationConfig(
+        is_multilingual=True,
+        lang_to_id={f"<|{name}|>": known(f"<|{name}|>") for name in LANGUAGE_NAMES},
+        task_to_id={"transcribe": known("<|transcribe|>"), "translate": known("<|translate|>")},
+        no_timestamps_token_id=known("<|notimestamps|>"),
+        prev_sot_token_id=known("<|startofprev|>"),
+        decoder_start_token_id=known("<|startoftranscript|>"),
+        pad_token_id=end,
+        bos_token_id=end,
+        eos_token_id=end,
+        suppress_tokens=[],
+        begin_suppress_tokens=[],
+        return_timestamps=False,
+        alignment_heads=[list(place) for place in ALIGNMENT_HEADS if place[0] > 0],
+        # The pipeline's own defaults are 256 new tokens and 5 beams; a full window has some 130.
+        max_length=448,
+        num_beams=1,
+    )
+    return model
+
+
+def card(folder: Path) -> str:
+    """Measure."""
+    raise NotImplementedError
+
+
+def train(args: Namespace) -> None:
+    """Train from the last state on, and write the checkpoint, without its card."""
+    set_seed(args.seed)
+    steps = 6 if args.smoke else STEPS
+    source = corpus(args.build / "corpus", "train", 40 if args.smoke else UTTERANCES)
+    tokenizer = new_tokenizer([row[name] for row in source.rows for name in ("text", "english")])
+    model = LearningTranscriber(
+        configuration(tokenizer), len(source.phonemes), 1 + len(source.vocabulary)
+    )
+    model = prepared(model, tokenizer)
+    print(f"transcriber: {parameters(model):,} parameters, {steps} steps, {len(source.rows)} texts")
+    more = {"learning_rate": 1.5e-3, "per_device_train_batch_size": 1, "bf16": True}
+    more |= {"eval_strategy": "no"} if args.smoke else {"eval_steps": steps // 7}
+    trainer = TranscriberTrainer(
+        model=model,
+        args=trainer_arguments(args.build, steps, args.seed, **more),
+        train_dataset=Batches(source, tokenizer, steps),
+        eval_dataset=Batches(source, tokenizer, 1),
+        processing_class=tokenizer,
+        data_collator=lambda batches: batches[0],
+    )
+    log = trained(trainer)
+    kept = plain(model, WhisperForConditionalGeneration)
+    kept.generation_config = model.generation_config
+    save_checkpoint(kept, WhisperProcessor(feature_extractor(), tokenizer), args.output)
+    write_history(args.output, log)
+
+
+if __name__ == "__main__":
+    run("transcriber", __doc__, train, card)
