@@ -129,6 +129,35 @@ def attention(
     return _shown(lit, title, axes)
 
 
+def spectrogram(
+    waveform: np.ndarray,
+    sampling_rate: int,
+    title: str = "",
+    axes: "Axes | None" = None,
+    highest: float | None = None,
+) -> "Axes":
+    """Draw how much of each frequency a sound holds at each moment.
+
+    Args:
+        waveform: shape (samples,).
+        sampling_rate: in Hz.
+        title: over the picture.
+        axes: where to draw; a new figure if None.
+        highest: the highest frequency shown, in Hz; half the sampling rate if None.
+    """
+    import matplotlib.pyplot as plt
+
+    axes = axes if axes is not None else plt.subplots(figsize=(8, 3), layout="constrained")[1]
+    # Silence of exactly 0 has no decibels.
+    heard = np.asarray(waveform, dtype=np.float32) + 1e-7 * np.resize([1, -1], len(waveform))
+    window = min(1 << round(np.log2(sampling_rate / 30)), len(heard))  # some 32 ms
+    power = axes.specgram(heard, window, sampling_rate, noverlap=window * 3 // 4, cmap="magma")[0]
+    loudest = 10 * np.log10(power.max())
+    axes.images[-1].set_clim(loudest - 80, loudest)
+    axes.set(title=title, xlabel="seconds", ylabel="Hz", ylim=(0, highest or sampling_rate / 2))
+    return axes
+
+
 def heatmap(
     matrix: np.ndarray,
     rows: Sequence[str],

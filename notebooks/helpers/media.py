@@ -114,8 +114,9 @@ def examples(task: str) -> "Dataset":
 
     Args:
         task: "detection" (columns image and objects, which holds bbox: [x, y, width, height] in
-            pixels, as in COCO, and category: the label; place and caption too on micro), or the
-            name of a file in assets/text, such as "messages".
+            pixels, as in COCO, and category: the label; place and caption too on micro), "speech",
+            "sounds" or "recordings" (audio, for `media.audio`, with text or label), or the name of
+            a file in assets/text, such as "messages".
 
     Raises:
         ValueError: an unknown task. ConnectionError: the public data set is out of reach.
@@ -135,23 +136,41 @@ def examples(task: str) -> "Dataset":
             print(f"{error}\nThe examples of the micro tier take its place.")
     path = ASSETS / facts["micro"]
     if path.suffix == ".jsonl":
-        return Dataset.from_list(_lines(path))
+        rows = _lines(path)
+        for row in rows:
+            if "file" in row:
+                row["audio"] = str(path.parent / row.pop("file"))
+        return Dataset.from_list(rows)
     rows = [{"image": str(path / entry.pop("file_name"))} | entry for entry in scenes()]
     return Dataset.from_list(rows).cast_column("image", ImageFeature())
 
 
-def _streamed(id: str, split: str, rows: int, boxes: str = "") -> "Dataset":
-    """The first rows of a public data set, boxes and labels in the form that ours have."""
-    from datasets import Dataset, load_dataset
+def _streamed(
+    id: str,
+    split: str,
+    rows: int,
+    config: str | None = None,
+    boxes: str = "",
+    label: str = "label",
+    more: dict | None = None,
+) -> "Dataset":
+    """The first rows of a public data set, with boxes, labels and columns as ours have them."""
+    from datasets import Audio, Dataset, load_dataset
 
     if not hub_answers():  # datasets would try five times, for half a minute
         raise ConnectionError(f"{endpoint()} does not answer: check the network, or use micro.")
     try:
-        stream = load_dataset(id, split=split, streaming=True)
-        found = list(stream.take(rows))
+        stream = load_dataset(id, config, split=split, streaming=True)
+        if "audio" in stream.features:  # its bytes: media.audio decodes them without torchcodec
+            stream = stream.cast_column("audio", Audio(decode=False))
+        found = [entry | (more or {}) for entry in stream.take(rows)]
     except Exception as error:  # datasets, fsspec and the Hub's client have no error in common
         sentence = f"{id} cannot be fetched ({type(error).__name__}): check the network,"
         raise ConnectionError(f"{sentence} or use tier='micro'.") from None
+    for entry in found if "audio" in stream.features else ():
+        entry["audio"] = entry["audio"]["bytes"]
+        if label in entry:
+            entry["label"] = str(entry[label]).replace("_", " ")
     for entry in found if boxes == "xyxy" else ():
         objects = entry["objects"]
         labels = stream.features["objects"]["category"].feature.names
