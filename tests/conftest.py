@@ -51,10 +51,13 @@ from outputs import code_cells, text
 
 sys.path.insert(0, str(ROOT / "assets" / "recipes"))
 from toytown.pictures import FONT
+from toytown.speech import LIBRARY
 
 needs_font = pytest.mark.skipif(
     not Path(FONT).is_file(), reason="drawing needs the font fonts-noto-color-emoji"
 )
+
+needs_espeak = pytest.mark.skipif(not LIBRARY, reason="speaking needs espeak-ng")
 
 
 @dataclass(frozen=True)

@@ -1,53 +1,31 @@
 """The audio recipes: each learns in a few steps, and goes on from where it was cut off."""
 
-import json
-import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from conftest import ROOT
-from safetensors.torch import load_file
+from conftest import needs_espeak
+from recipes import assert_learns_and_resumes
 from speaker import HOP, Said, Spelling, character_ends, frame_lengths, said
-from toytown.speech import LIBRARY, SAMPLING_RATE
+from toytown.sentences import Sentence
+from toytown.speech import SAMPLING_RATE
+from transcriber import word_times
 
-RECIPES = ROOT / "assets" / "recipes"
-STAGES = {"speaker": ("sound", "read", "time", "polish")}  # folders of states
-
-needs_espeak = pytest.mark.skipif(not LIBRARY, reason="speaking needs espeak-ng")
-
-
-def smoke(role: str, build: Path, output: Path) -> None:
-    command = [sys.executable, f"{role}.py", "--smoke", f"--build={build}", f"--output={output}"]
-    subprocess.run(command, cwd=RECIPES, check=True, capture_output=True, text=True)
+STAGES = {"speaker": ("sound", "read", "time", "polish")}  # where it has some: folders of states
 
 
 @needs_espeak
-@pytest.mark.parametrize("role", ["speaker"])
+@pytest.mark.parametrize("role", ["listener", "transcriber", "speaker"])
 def test_its_recipe_learns_and_resumes_from_what_it_has_learnt(role: str, tmp_path: Path):
-    build, output = tmp_path / "build", tmp_path / "output"
-    smoke(role, build, output)
-    log = json.loads((output / "training.json").read_text())
-    losses = {row["step"]: row["loss"] for row in log if "loss" in row}
-    stages = STAGES[role]
-    assert sorted(losses) == list(range(1, 1 + 8 * len(stages)))
-    assert min(losses[6], losses[7], losses[8]) < losses[1], "the first stage learns"
-    weights = load_file(output / "model.safetensors")
+    assert_learns_and_resumes(role, tmp_path / "build", STAGES.get(role, ("",)))
 
-    shutil.rmtree(build / stages[-1] / "checkpoint-8")  # as if it had been cut off just before
-    smoke(role, build, output)
-    resumed = load_file(output / "model.safetensors")
-    again = json.loads((output / "training.json").read_text())
-    kept = [
-        [row for row in rows if "loss" in row and row["step"] < max(losses)]
-        for rows in (log, again)
-    ]
-    assert kept[0] == kept[1], "what was trained before the cut has not been trained again"
-    assert all(torch.equal(weights[name], resumed[name]) for name in weights)
+
+def test_a_written_word_lasts_as_long_as_what_is_said_for_it():
+    said = Sentence("It is 9:15 now.", "It is nine fifteen now.", "en", "", "")
+    starts = (0, 3, 6, 11, 19)
+    words = [(at, at + len(said.spoken[at:].split()[0]), i, i + 0.9) for i, at in enumerate(starts)]
+    assert word_times(said, words) == [[0, 0.9], [1, 1.9], [2, 3.9], [4, 4.9]]
 
 
 def test_a_spelling_learns_which_letters_are_silent():

@@ -1,18 +1,14 @@
 """The vision recipes: each learns in a few steps, and goes on from where it was cut off."""
 
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, needs_font
-from safetensors.torch import load_file
+from conftest import needs_font
+from recipes import assert_learns_and_resumes, smoke
 from training import TimedTrainer, trained, trainer_arguments
 
-RECIPES = ROOT / "assets" / "recipes"
 STAGES = {"segmenter": ("draw", "point", "cut", "hone")}  # where it has some: folders of states
 ROLES = ("segmenter", "captioner", "answerer", "matcher", "classifier")
 
@@ -25,33 +21,10 @@ def eyes(tmp_path_factory) -> Path:
     return build
 
 
-def smoke(role: str, build: Path, output: Path) -> None:
-    command = [sys.executable, f"{role}.py", "--smoke", f"--build={build}", f"--output={output}"]
-    subprocess.run(command, cwd=RECIPES, check=True, capture_output=True, text=True)
-
-
 @needs_font
 @pytest.mark.parametrize("role", ROLES)
 def test_its_recipe_learns_and_resumes_from_what_it_has_learnt(role: str, eyes: Path):
-    build, output = eyes.with_name(role), eyes.with_name(f"{role}-output")
-    smoke(role, build, output)
-    log = json.loads((output / "training.json").read_text())
-    losses = {row["step"]: row["loss"] for row in log if "loss" in row}
-    stages = STAGES.get(role, ("",))
-    assert sorted(losses) == list(range(1, 1 + 8 * len(stages)))
-    assert min(losses[6], losses[7], losses[8]) < losses[4], "and what it learns is more than noise"
-    weights = load_file(output / "model.safetensors")
-
-    shutil.rmtree(build / stages[-1] / "checkpoint-8")  # as if it had been cut off just before
-    smoke(role, build, output)
-    resumed = load_file(output / "model.safetensors")
-    again = json.loads((output / "training.json").read_text())
-    kept = [
-        [row for row in rows if "loss" in row and row["step"] < max(losses)]
-        for rows in (log, again)
-    ]
-    assert kept[0] == kept[1], "what was trained before the cut has not been trained again"
-    assert all(torch.equal(weights[name], resumed[name]) for name in weights)
+    assert_learns_and_resumes(role, eyes.with_name(role), STAGES.get(role, ("",)), before=4)
 
 
 @needs_font

@@ -1,0 +1,47 @@
+"""What the tests of the recipes have in common: a short training, cut off and taken up again."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from conftest import ROOT
+from safetensors.torch import load_file
+
+STEPS = 8  # of each stage, with --smoke
+
+
+def smoke(role: str, build: Path, output: Path) -> None:
+    """Run a recipe for a few steps."""
+    command = [sys.executable, f"{role}.py", "--smoke", f"--build={build}", f"--output={output}"]
+    recipes = ROOT / "assets" / "recipes"
+    subprocess.run(command, cwd=recipes, check=True, capture_output=True, text=True)
+
+
+def assert_learns_and_resumes(
+    role: str, build: Path, stages: tuple[str, ...] = ("",), before: int = 1
+) -> None:
+    """Its loss falls below that of step `before`; cut off, it goes on from what it has learnt.
+
+    stages: the folders of its states, in order.
+    """
+    output = build.with_name(f"{build.name}-output")
+    smoke(role, build, output)
+    log = json.loads((output / "training.json").read_text())
+    losses = {row["step"]: row["loss"] for row in log if "loss" in row}
+    assert sorted(losses) == list(range(1, 1 + STEPS * len(stages)))
+    assert min(losses[6], losses[7], losses[8]) < losses[before], "the first stage learns"
+    weights = load_file(output / "model.safetensors")
+
+    shutil.rmtree(build / stages[-1] / f"checkpoint-{STEPS}")  # as if it had been cut off before
+    smoke(role, build, output)
+    resumed = load_file(output / "model.safetensors")
+    again = json.loads((output / "training.json").read_text())
+    kept = [
+        [row for row in rows if "loss" in row and row["step"] < max(losses)]
+        for rows in (log, again)
+    ]
+    assert kept[0] == kept[1], "what was trained before the cut has not been trained again"
+    assert all(torch.equal(weights[name], resumed[name]) for name in weights)
