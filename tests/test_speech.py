@@ -1,0 +1,125 @@
+"""Toytown's speech: who speaks, when each sound is heard, and what rooms and noise do to it."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from conftest import needs_espeak
+from toytown.speech import SAMPLING_RATE, VOICES, gain, noise, room, speak, with_noise
+
+pytestmark = needs_espeak
+TEXT = "The red bus is late."
+
+
+def level(waveform: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(waveform))))
+
+
+def pitch(waveform: np.ndarray) -> float:
+    """The fundamental frequency of a voice in Hz: the best lag of the autocorrelation."""
+    found = []
+    for start in range(0, len(waveform) - 1024, 512):
+        frame = waveform[start : start + 1024]
+        if level(frame) > level(waveform):
+            correlation = np.correlate(frame, frame, "full")[1023:]
+            lags = range(SAMPLING_RATE // 400, SAMPLING_RATE // 60)
+            found.append(SAMPLING_RATE / max(lags, key=lambda lag: correlation[lag]))
+    return float(np.median(found))
+
+
+def test_there_are_voices_of_three_languages_and_some_are_kept_out_of_training():
+    english = {voice.accent for voice in VOICES.values() if voice.language == "en"}
+    assert {"american", "british", "scottish"} <= english
+    for language in ("en", "fr", "es"):
+        mine = [voice for voice in VOICES.values() if voice.language == language]
+        assert {voice.sex for voice in mine} == {"f", "m"}
+        assert 3 <= sum(not voice.trained for voice in mine) < len(mine) / 2
+    assert len(VOICES) >= 16
+    assert len({voice.espeak for voice in VOICES.values()}) == len(VOICES)
+
+
+@pytest.mark.parametrize("voice", VOICES)
+def test_a_voice_says_a_sentence_and_when_each_word_of_it(voice: str):
+    speech = speak(TEXT, voice)
+    assert speech.sampling_rate == SAMPLING_RATE
+    assert speech.waveform.dtype == np.float32
+    assert 1 < len(speech.waveform) / SAMPLING_RATE < 4
+    assert 0.05 < np.abs(speech.waveform).max() < 1.2
+    assert [TEXT[first:last] for first, last, *_ in speech.words] == TEXT.split()
+    times = [moment for *_, start, end in speech.words for moment in (start, end)]
+    assert times == sorted(times), "one word after the other"
+    for *_, start, end in speech.words:
+        part = speech.waveform[int(start * SAMPLING_RATE) : int(end * SAMPLING_RATE)]
+        assert level(part) > 0.01, "and something is heard while it is said"
+    after = speech.waveform[int((times[-1] + 0.05) * SAMPLING_RATE) :]
+    assert not len(after) or level(after) < 0.02
+
+
+def test_phonemes_follow_one_another_without_a_gap():
+    phonemes = speak(TEXT, "american_m3").phonemes
+    assert "V" in [symbol for symbol, *_ in phonemes], "the vowel of 'bus'"
+    for (*_, end), (_, start, _) in pairwise(phonemes):
+        assert start == pytest.approx(end)
+
+
+def test_speed_and_pitch_are_heard():
+    slow, fast = (len(speak(TEXT, "american_m3", speed).waveform) for speed in (120, 200))
+    assert slow > 1.3 * fast
+    low, high = (pitch(speak(TEXT, "american_m3", pitch=p).waveform) for p in (20, 80))
+    assert high > 1.2 * low
+
+
+def test_women_speak_higher_than_men():
+    of = {
+        sex: np.median([pitch(speak(TEXT, n).waveform) for n, v in VOICES.items() if v.sex == sex])
+        for sex in "fm"
+    }
+    assert of["f"] > 1.2 * of["m"]
+
+
+def test_french_and_spanish_are_read_as_such():
+    english, french = (speak("Il est dix heures.", v) for v in ("american_m3", "french_m3"))
+    symbols = [{symbol for symbol, *_ in speech.phonemes} for speech in (english, french)]
+    assert symbols[0] != symbols[1]
+    assert len(speak("¿Dónde está la señora Núñez?", "spanish_f2").words) == 5
+
+
+@pytest.mark.parametrize("decibels", [0, 10, 20])
+@pytest.mark.parametrize("kind", ["white", "pink", "brown", "hum", "music", "speech"])
+def test_noise_lies_as_far_below_speech_as_one_asks(kind: str, decibels: float):
+    random = np.random.default_rng(0)
+    speech = speak(TEXT, "british_f1").waveform
+    background = noise(random, len(speech), kind)
+    assert level(background) == pytest.approx(1, abs=0.01)
+    heard = with_noise(speech, background, decibels)
+    loud = np.abs(speech) > 0  # with_noise takes the level where there is speech
+    measured = 20 * np.log10(level(speech[loud]) / level((heard - speech)[loud]))
+    assert measured == pytest.approx(decibels, abs=3)
+
+
+def test_a_room_rings_on_and_keeps_the_level():
+    speech = speak(TEXT, "american_f3").waveform
+    heard = room(np.random.default_rng(1), speech, 0.5)
+    assert level(heard) == pytest.approx(level(speech), rel=0.01)
+    quiet = np.abs(speech) < 1e-4
+    assert level(heard[quiet]) > 3 * level(speech[quiet])
+
+
+def test_gain_keeps_the_shape_and_the_peak_within_bounds():
+    speech = speak(TEXT, "american_f3").waveform
+    peaks = {
+        round(float(np.abs(gain(np.random.default_rng(i), speech)).max()), 3) for i in range(9)
+    }
+    assert len(peaks) == 9 and min(peaks) >= 0.05 and max(peaks) <= 0.951
+    assert not gain(np.random.default_rng(0), np.zeros(100, np.float32)).any()
+
+
+def test_what_cannot_be_said_gets_a_sentence():
+    with pytest.raises(ValueError, match="no voice 'robot': choose one of american_m1"):
+        speak(TEXT, "robot")
+    with pytest.raises(ValueError, match="nothing to say"):
+        speak("  ", "american_m3")
+    with pytest.raises(ValueError, match="speed is 900 and pitch 50: 80 to 400"):
+        speak(TEXT, "american_m3", speed=900)
+    with pytest.raises(ValueError, match="no noise 'loud': white, pink"):
+        noise(np.random.default_rng(0), 100, "loud")
