@@ -355,3 +355,24 @@ def test_a_figure_is_drawn_where_it_is_asked_for(draw):
     assert right.get_title() == "A title"
     assert not left.has_data()
     assert len(plt.get_fignums()) == 1
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 48_000])
+def test_a_spectrogram_is_brightest_at_the_tone_and_when_it_sounds(rate):
+    time = np.arange(rate) / rate
+    tone = np.sin(2 * np.pi * 1_000 * time) * (time > 0.5)
+    axes = drawing.spectrogram(tone, rate, "A tone", highest=2_000)
+    image = axes.images[-1]
+    power = np.asarray(image.get_array())[::-1]  # the lowest frequency first
+    left, right, low, high = image.get_extent()
+    row, column = np.unravel_index(power.argmax(), power.shape)
+    assert low + (row + 0.5) * (high - low) / len(power) == pytest.approx(1_000, abs=40)
+    assert left + column * (right - left) / power.shape[1] > 0.45
+    assert axes.get_xlabel() == "seconds" and axes.get_ylabel() == "Hz"
+    assert axes.get_ylim() == (0, 2_000)
+
+
+def test_a_spectrogram_of_silence_is_drawn_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawing.spectrogram(np.zeros(16_000), 16_000, "Silence")

@@ -599,7 +599,29 @@ def test_a_sound_beyond_full_scale_is_brought_within_it():
     assert np.abs(media.audio(file.getvalue())[0]).max() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("rate", [8_000, 22_050, 48_000, 192_000])
+@pytest.mark.parametrize("kind", ["PCM_U8", "PCM_16", "PCM_24", "FLOAT"])
+def test_any_depth_and_rate_is_the_same_tone(kind: str, rate: int):
+    soundfile.write(file := io.BytesIO(), tone(rate), rate, format="WAV", subtype=kind)
+    waveform, _ = media.audio(file.getvalue(), sampling_rate=16_000)
+    assert len(waveform) == 16_000
+    assert np.abs(np.fft.rfft(waveform)).argmax() == 440
+
+
+def test_one_sample_is_a_sound_and_silence_is_one():
+    for samples in (np.full(1, 0.5, np.float32), np.zeros(16_000, np.float32)):
+        soundfile.write(file := io.BytesIO(), samples, 16_000, format="WAV", subtype="FLOAT")
+        waveform, _ = media.audio(file.getvalue())
+        assert waveform.shape == samples.shape and np.isfinite(waveform).all()
+
+
+def written(samples: np.ndarray) -> bytes:
+    soundfile.write(file := io.BytesIO(), samples, 16_000, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
 LONG = sound("FLAC", rate=8_000, seconds=media.MAX_SECONDS + 61)
+HOUR = sound("FLAC", rate=8_000, seconds=3_600)
 
 
 @pytest.mark.parametrize(
@@ -609,9 +631,11 @@ LONG = sound("FLAC", rate=8_000, seconds=media.MAX_SECONDS + 61)
         ("a.wav", b"not a sound", "a.wav is damaged or no sound we read"),
         ("a.wav", sound("WAV", seconds=0), "a.wav holds no sound"),
         ("a.wav", sound("FLAC"), "a.wav is no WAV but FLAC: correct its ending"),
+        ("a.wav", written(np.full(9, np.nan, np.float32)), "a.wav holds no sound"),
         ("a.flac", LONG, "a.flac lasts 11 minutes: cut it to 10"),
+        ("a.flac", HOUR, "a.flac lasts 60 minutes: cut it to 10"),
     ],
-    ids=["empty", "text", "no samples", "another type", "long"],
+    ids=["empty", "text", "no samples", "another type", "not a number", "long", "an hour"],
 )
 def test_a_bad_sound_is_one_sentence(tmp_path, name, data, sentence):
     (tmp_path / name).write_bytes(data)
@@ -655,6 +679,36 @@ def test_what_cannot_be_seen_or_heard_must_be_said():
 
 
 # --- labelled examples ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["speech", "sounds", "recordings"])
+def test_sounds_of_the_course_are_data_sets_whose_audio_can_be_read(task: str):
+    rows = media.examples(task)
+    for row in rows.select(range(0, len(rows), max(1, len(rows) // 12))):
+        waveform, rate = media.audio(row["audio"], row["sampling_rate"])
+        assert rate == row["sampling_rate"]
+        assert 1 < len(waveform) / rate < 150
+        assert 0.01 < np.abs(waveform).max() <= 1
+    told = rows["label"] if task == "sounds" else rows["text"]
+    assert all(text.strip() for text in told)
+
+
+def test_examples_of_speech_say_who_speaks_and_those_of_a_meeting_when():
+    speech = media.examples("speech")
+    assert set(speech["language"]) == {"en", "fr", "es"}
+    assert 0.25 < np.mean(speech["known_voice"]) < 0.75
+    assert len(set(speech["text"])) == len(speech)
+    meeting = media.examples("recordings")[1]
+    assert len({turn["name"] for turn in meeting["turns"]}) == 3
+    assert " ".join(turn["text"] for turn in meeting["turns"]) == meeting["text"]
+    ends = [moment for turn in meeting["turns"] for moment in (turn["start"], turn["end"])]
+    assert ends == sorted(ends)
+
+
+def test_there_are_as_many_sounds_of_each_kind():
+    labels = media.examples("sounds")["label"]
+    assert len(set(labels)) == 24
+    assert {labels.count(label) for label in labels} == {12}
 
 
 def test_texts_of_the_course_are_data_sets_by_name():
