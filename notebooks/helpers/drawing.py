@@ -148,11 +148,11 @@ def spectrogram(
     import matplotlib.pyplot as plt
 
     axes = axes if axes is not None else plt.subplots(figsize=(8, 3), layout="constrained")[1]
-    # Silence of exactly 0 has no decibels.
-    heard = np.asarray(waveform, dtype=np.float32) + 1e-7 * np.resize([1, -1], len(waveform))
+    # A faint hiss: silence of exactly 0 has no decibels.
+    heard = waveform + np.random.default_rng(0).normal(0, 1e-6, len(waveform))
     window = min(1 << round(np.log2(sampling_rate / 30)), len(heard))  # some 32 ms
-    power = axes.specgram(heard, window, sampling_rate, noverlap=window * 3 // 4, cmap="magma")[0]
-    loudest = 10 * np.log10(power.max())
+    how = {"NFFT": window, "Fs": sampling_rate, "noverlap": window * 3 // 4, "cmap": "magma"}
+    loudest = max(10 * np.log10(axes.specgram(heard, **how)[0].max()), -90)
     axes.images[-1].set_clim(loudest - 80, loudest)
     axes.set(title=title, xlabel="seconds", ylabel="Hz", ylim=(0, highest or sampling_rate / 2))
     return axes
