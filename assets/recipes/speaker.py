@@ -35,7 +35,6 @@ from pathlib import Path
 import jiwer
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from scipy.fft import dct
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -641,9 +640,9 @@ def configuration() -> VitsConfig:
 
 STAGES = {
     "sound": {"max_steps": 1500, "size": 16, "learning_rate": 2e-3},
-    "read": {"max_steps": 4000, "size": 24, "learning_rate": 1e-3},
-    "time": {"max_steps": 1500, "size": 32, "learning_rate": 1e-3},
-    "polish": {"max_steps": 600, "size": 16, "learning_rate": 3e-4, "adam_beta1": 0.8},
+    "read": {"max_steps": 1600, "size": 24, "learning_rate": 1e-3},
+    "time": {"max_steps": 600, "size": 32, "learning_rate": 1e-3},
+    "polish": {"max_steps": 400, "size": 16, "learning_rate": 3e-4, "adam_beta1": 0.8},
 }
 LEARNING = {  # which parts learn in which stage
     "sound": ("posterior_encoder", "decoder", "flow", "phoneme_encoder", "embed_speaker"),
@@ -657,13 +656,8 @@ SMOKE = {"max_steps": 8, "size": 4, "eval_strategy": "no"}
 class SpeakerTrainer(TimedTrainer):
     """The Trainer, with the loss of a stage, and on validation sentences as its measurement."""
 
+    own_names = True
     stage = "sound"
-
-    def _load_from_checkpoint(self, checkpoint: str, model: nn.Module | None = None) -> None:
-        # The names of VITS's weights are the same on disk; the number of phonemes is not in the
-        # config, from which the class would be made anew.
-        state = load_file(Path(checkpoint) / "model.safetensors")
-        (model or self.model).load_state_dict(state)
 
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
         """The loss; the divergence of the first stage comes in slowly.

@@ -65,6 +65,9 @@ class TimedTrainer(Trainer):
     """The Trainer, with the seconds of training, over all resumed runs, in each line of its log."""
 
     clock: float | None = None
+    # Whether weights have the same names on disk. Some models have heads for training whose sizes
+    # are not in the config, from which the class would be made anew: they need it.
+    own_names = False
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
         """Log as the Trainer does, with the time."""
@@ -83,7 +86,11 @@ class TimedTrainer(Trainer):
         # transformers 5.23 saves some models (DETR) under their names on the Hub and reads them
         # back under their names in Python: on resuming, most weights would silently stay random.
         model = model or self.model
-        model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
+        if self.own_names:
+            state = load_file(Path(checkpoint) / "model.safetensors")
+            model.load_state_dict(state, strict=False)  # a tied weight is there once
+        else:
+            model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
 
 
 def orthogonalized(
