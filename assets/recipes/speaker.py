@@ -642,7 +642,7 @@ STAGES = {
     "sound": {"max_steps": 1500, "size": 16, "learning_rate": 2e-3},
     "read": {"max_steps": 1600, "size": 24, "learning_rate": 1e-3},
     "time": {"max_steps": 600, "size": 32, "learning_rate": 1e-3},
-    "polish": {"max_steps": 400, "size": 16, "learning_rate": 3e-4, "adam_beta1": 0.8},
+    "polish": {"max_steps": 40, "size": 16, "learning_rate": 3e-4, "adam_beta1": 0.8},
 }
 LEARNING = {  # which parts learn in which stage
     "sound": ("posterior_encoder", "decoder", "flow", "phoneme_encoder", "embed_speaker"),
@@ -738,8 +738,28 @@ def train(args: Namespace) -> None:
         )
         trainer.stage = name
         history = continued(history, trained(trainer))
-    save_checkpoint(plain(model, VitsModel), tokenizer(), args.output)
+    save_checkpoint(sampling(plain(model, VitsModel)), tokenizer(), args.output)
     write_history(args.output, history)
+
+
+def sampling(model: VitsModel) -> VitsModel:
+    """The same model, from which durations can be drawn.
+
+    transformers' duration predictor flips its two channels once more for the likelihood than when
+    it draws, where it leaves the first convolutional flow out: what was trained is not what is
+    drawn from. One more flow in first place, which drawing leaves out, makes both the same.
+    """
+    kept = model.config.duration_predictor_num_flows
+    more = {"duration_predictor_num_flows": kept + 1}
+    drawn_from = VitsModel(VitsConfig.from_dict(model.config.to_dict() | more))
+    state = drawn_from.state_dict()
+    for name, weight in model.state_dict().items():
+        place = re.search(r"flows\.([1-9])\.", name) if "duration_predictor" in name else None
+        if place:  # the first flow, number 0, is not convolutional
+            name = name.replace(place[0], f"flows.{int(place[1]) + 1}.")
+        state[name] = weight
+    drawn_from.load_state_dict(state)
+    return drawn_from.eval()
 
 
 def start_reading(model: LearningVits) -> None:
