@@ -80,7 +80,7 @@ def test_each_claim_to_equal_the_library_would_notice_a_slip(names, cells, right
 
 
 def test_the_greeting_is_written_as_it_is_said(said):
-    written = re.search(r"^\d+ numbers, [\d.]+ seconds\n(.+)$", said, re.MULTILINE)[1]
+    written = re.search(r"^\d+ numbers, [\d.]+ seconds\s+(\S.*)$", said, re.MULTILINE)[1]
     assert jiwer.wer("hello this is the toytown course", plain(written)) <= 0.34
 
 
@@ -173,7 +173,7 @@ def test_short_sounds_have_the_worst_factor(said):
 
 
 def test_the_app_hears_the_greeting(said):
-    answer = said[said.rindex("RTF") :].splitlines()[1]
+    answer = said[said.rindex("RTF") :].split("\n", 1)[1].strip().splitlines()[0]
     assert jiwer.wer("hello this is the toytown course", plain(answer)) <= 0.34
 
 
