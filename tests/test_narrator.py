@@ -117,6 +117,27 @@ def test_it_answers_a_question_about_a_picture(narrator: Client):
     assert narrator.predict(scene, " ", api_name="/ask") == "Write a question first."
 
 
+def test_it_names_what_it_hears_even_two_sounds_at_once(narrator: Client):
+    recordings, kinds = SPEECH.parent / "recordings", "a dog barking, a cow mooing, rain falling"
+    farm = handle_file(str(recordings / "farm.ogg"))
+    said = narrator.predict(farm, kinds, api_name="/listen")
+    assert said.startswith("I hear ") and "rain" not in said
+    assert "a dog barking" in said and "a cow mooing" in said
+    asked_for = "Choose a sound, and write what it may be."
+    assert narrator.predict(farm, " , ", api_name="/listen") == asked_for
+    assert narrator.predict(None, kinds, api_name="/listen") == asked_for
+
+
+def test_where_no_kind_stands_out_it_says_so():
+    from app import hears
+    from helpers import media
+
+    waveform, rate = media.audio("storm", 16_000)
+    assert "rain" in hears(waveform, rate, ["rain falling", "a cat meowing"])
+    kinds = ["rain falling", "thunder rumbling"]
+    assert hears(waveform, rate, kinds, share=1.01) == "I hear nothing that I could name."
+
+
 def test_it_writes_down_a_spoken_question_in_english(narrator: Client):
     rows = [json.loads(line) for line in (SPEECH.parent / "speech.jsonl").read_text().splitlines()]
     asked = [row for row in rows if row["text"].endswith("?") and row["known_voice"]]

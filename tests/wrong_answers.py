@@ -66,6 +66,30 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
             ("0.31", "your function itself"),
         ],
     },
+    "2.3. Zero_Shot_Audio_Classification": {
+        "silence_price": [
+            ("0.1", "wrong names: raise the line"),
+            ("0.9", "silences: lower the line"),
+            ("7", "A cosine lies between -1 and 1"),
+            ("price", "Add up the price of every threshold"),
+        ],
+        "own_sound": [
+            (
+                '("farm", ["a cow mooing", "rain falling"], "a cow mooing")',
+                "a list of three or more",
+            ),
+            (
+                '("farm", ["a cow mooing", "rain falling", "a fire crackling"], "a dog barking")',
+                "the right one is among them",
+            ),
+            ('"farm"', 'answer = ("sound.wav"'),
+        ],
+        "sound_search": [
+            ("lambda text: tests[0]", "For 'the rain falls' it brings a dog barking"),
+            ("lambda text: (sounds @ read([text])[0]).argmax()", "return the row of the largest"),
+            ("tests[0]", "Embed the text"),
+        ],
+    },
     "2.4. Automatic_Speech_Recognition": {
         "normalised": [
             ("str.lower", "Capitals and punctuation are not heard"),

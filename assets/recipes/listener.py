@@ -545,19 +545,20 @@ On {sounds} sounds of {kinds} kinds whose seeds no training has seen, each named
 | | |
 |---|---|
 | both sounds of a mixture are the nearest two of {kinds} labels | {both:.3f} |
-| a caption's nearest clip in a hundred (24 of one sound, 76 mixtures) has all it names | {recall:.3f} |
+| a caption's nearest clip in a hundred (24 single, 76 mixtures) has all it names | {recall:.3f} |
 
 The weakest kinds: {weak}.
 
-"None of these": of the cosine with the nearest of {kinds} labels, {threshold:.2f} is the value that 19
-of 20 validation sounds reach. {kept:.3f} of the test sounds reach it, and {silent:.3f} of clips with
-nothing but faint noise do not; of sounds whose own label is not offered, {left_out:.3f} do not.
+"None of these": of the cosine with the nearest of {kinds} labels, {threshold:.2f} is the value that
+19 of 20 validation sounds reach. {kept:.3f} of the test sounds reach it, and {silent:.3f} of clips
+with nothing but faint noise do not; of sounds whose own label is not offered, {left_out:.3f} do
+not.
 
 ## Training
 
 `python assets/recipes/listener.py`: {each} sounds of every kind are synthesised (some three minutes
-more, not counted), then {steps:,} steps of {batch} clips in {minutes:.0f} minutes on one CPU core of two that
-other trainings shared; `training.json` has the curve.
+more, not counted), then {steps:,} steps of {batch} clips in {minutes:.0f} minutes on one CPU core
+of two that other trainings shared; `training.json` has the curve.
 
 ## Limits
 

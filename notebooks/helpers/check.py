@@ -145,6 +145,108 @@ def nothing_found(answer: object) -> Verdict:
     return Verdict(right, "at least 6 of 12 found and 10 of 12 None", yours, hint)
 
 
+# ------------------------------------------------------------ 2.3. Zero-Shot Audio Classification
+
+
+@functools.cache
+def _listener():
+    from transformers import pipeline
+
+    return pipeline("zero-shot-audio-classification", model=checkpoint("listener"))
+
+
+@functools.cache
+def _heard() -> tuple[np.ndarray, np.ndarray]:
+    """The cosines of 72 sounds with the 24 labels, and each sound's true label, as in 2.3."""
+    import torch
+
+    listen, rows = _listener(), media.examples("sounds")
+    kinds = list(dict.fromkeys(rows["label"]))
+    each = len(rows) // len(kinds)
+    tests = [row for i, row in enumerate(rows) if i % each >= each - 3]
+    rate = listen.feature_extractor.sampling_rate
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        found = []
+        for i in range(0, len(tests), 8):
+            waveforms = [media.audio(row["audio"], rate)[0] for row in tests[i : i + 8]]
+            features = listen.feature_extractor(waveforms, sampling_rate=rate, return_tensors="pt")
+            output = listen.model.get_audio_features(**features)
+            found.append(getattr(output, "pooler_output", output))
+        texts = [f"This is a sound of {kind}." for kind in kinds]
+        tokens = listen.tokenizer(texts, padding=True, return_tensors="pt")
+        output = listen.model.get_text_features(**tokens)
+        told = getattr(output, "pooler_output", output)
+        cosines = torch.nn.functional.cosine_similarity(
+            torch.cat(found)[:, None], told[None], dim=-1
+        )
+    return cosines.numpy(), np.array([kinds.index(row["label"]) for row in tests])
+
+
+@self_check("Add up the price of every threshold from 0 to 1, and take the cheapest.")
+def silence_price(answer: object) -> Verdict:
+    """A threshold of the cosine under which it costs least to say nothing."""
+    line = float(answer)
+    if not -1 <= line <= 1:
+        return Verdict(False, "a cosine", line, "A cosine lies between -1 and 1.")
+    cosines, truth = _heard()
+    near, named = cosines[:, :12].max(1), cosines[:, :12].argmax(1)
+    wrong = (near >= line) & (named != truth)
+    silent = (near < line) & (named == truth)
+    names, silences = int(wrong.sum()), int(silent.sum())
+    hint = (
+        f"You pay for {names} wrong names: raise the line."
+        if 2 * names > silences
+        else f"You pay for {silences} silences: lower the line."
+    )
+    price = 2 * names + silences
+    return Verdict(price <= 8, "a price of at most 8", f"{price} at {line:.3f}", hint)
+
+
+@self_check('answer = ("sound.wav", ["a label", "another", …], "the right one").')
+def own_sound(answer: object) -> Verdict:
+    """A recording of the reader's own, with labels for it."""
+    source, labels, right = answer
+    listen = _listener()
+    rate = listen.feature_extractor.sampling_rate
+    waveform, _ = media.audio(source, sampling_rate=rate)
+    found = listen(waveform, candidate_labels=list(labels))
+    for one in found[:3]:
+        print(f"{one['score']:.2f} {one['label']}")
+    done = {
+        "your labels are a list of three or more": isinstance(labels, list) and len(labels) > 2,
+        "the right one is among them": right in labels,
+        "it lasts at least a second": len(waveform) >= rate,
+        "it is louder than silence": float(np.abs(waveform).max()) > 0.01,
+    }
+    missing = [item for item, ok in done.items() if not ok]
+    verdict = "as you said" if found[0]["label"] == right else "not what you said: why not?"
+    print(f"It says: {found[0]['label']}, {verdict}")
+    return Verdict(not missing, "every item", f"{len(done) - len(missing)} of {len(done)} items",
+                   f"Still open: {'; '.join(missing)}.")  # fmt: skip
+
+
+SEARCHES = {
+    "a dog barks": "a dog barking",
+    "the rain falls": "rain falling",
+    "a bell rings": "a church bell ringing",
+    "a cow moos": "a cow mooing",
+    "thunder rumbles": "thunder rumbling",
+}
+
+
+@self_check("Embed the text, take its cosine with every sound, and return the row of the largest.")
+def sound_search(answer: object) -> Verdict:
+    """A function that finds the sound for a text."""
+    found = {text: answer(text)["label"] for text in SEARCHES}
+    wrong = [text for text, label in found.items() if label != SEARCHES[text]]
+    hint = (
+        f"For {wrong[0]!r} it brings {found[wrong[0]]}: which argmax do you take?" if wrong else ""
+    )
+    right = f"{len(found) - len(wrong)} of {len(found)}"
+    return Verdict(not wrong, "a fitting sound for each of 5 texts", right, hint)
+
+
 # --- 2.4. Automatic Speech Recognition -----------------------------------------------------------
 
 

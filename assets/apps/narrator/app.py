@@ -4,8 +4,8 @@
 
 Each notebook of the course gives it one function, complete in itself, and a test holds the two
 texts together. So far 2.6 counts what the detector sees, 2.7 cuts out what you click on, 2.8
-answers questions about it, which 2.4 takes by ear, 2.5 says it aloud, and 2.2 finds a picture by
-meaning.
+answers questions about it, which 2.4 takes by ear, 2.5 says it aloud, 2.3 names sounds, and 2.2
+finds a picture by meaning.
 """
 
 import sys
@@ -39,6 +39,22 @@ def search(captions: list[str], query: str, at_least: float = 0.3) -> int | None
     similarities = model.similarity(model.encode(query), model.encode(captions))[0]
     best = int(similarities.argmax())
     return best if similarities[best] >= at_least else None
+
+
+# From 2.3. Zero-Shot Audio Classification ----------------------------------------------------
+
+
+def hears(waveform: np.ndarray, sampling_rate: int, kinds: list[str], share: float = 0.2) -> str:
+    """Say which of some kinds of sound are heard: those with at least a share of the belief."""
+    import soxr
+    from helpers import checkpoint
+    from transformers import pipeline
+
+    listen = pipeline("zero-shot-audio-classification", model=checkpoint("listener"))
+    rate = listen.feature_extractor.sampling_rate
+    found = listen(soxr.resample(waveform, sampling_rate, rate), candidate_labels=kinds)
+    names = [one["label"] for one in found if one["score"] >= share]
+    return f"I hear {' and '.join(names)}." if names else "I hear nothing that I could name."
 
 
 # From 2.4. Automatic Speech Recognition ------------------------------------------------------
@@ -171,6 +187,12 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
             return "Write a question first."
         return answers(picture, question)
 
+    def name(file: str | None, words: str) -> str:
+        kinds = [word.strip() for word in words.split(",") if word.strip()]
+        if not file or not kinds:
+            return "Choose a sound, and write what it may be."
+        return hears(*media.audio(file), kinds)
+
     def hear(file: str | None) -> str:
         return asked(*media.audio(file)) if file else ""
 
@@ -182,6 +204,7 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
             return None, "No picture shows that."
         return album[place]["image"], captions[place]
 
+    sounds = sorted(set(media.examples("sounds")["label"]))
     album = media.examples("detection")
     captions = [", ".join(dict.fromkeys(objects["category"])) for objects in album["objects"]]
     with gr.Blocks(title="The Narrator") as page:
@@ -213,6 +236,11 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
             spoken.change(hear, spoken, question, api_name="hear")
             answered = gr.Textbox(label="It says", interactive=False)
             question.submit(reply, [shown, question], answered, api_name="ask")
+        with gr.Tab("Listen"):
+            sound = gr.Audio(sources=["microphone", "upload"], type="filepath", label="Sound")
+            words = gr.Textbox(", ".join(sounds), label="What it may be", max_length=1_000)
+            named = gr.Textbox(label="It says", interactive=False)
+            sound.change(name, [sound, words], named, api_name="listen")
         with gr.Tab("Find"):
             query = gr.Textbox(label="What should the picture show?", max_length=200)
             match, caption = gr.Image(label="Found"), gr.Textbox(label="It shows")
@@ -224,7 +252,9 @@ def main() -> None:
     """Load the detector of this tier and serve the page on this machine only."""
     from transformers import pipeline
 
-    device = setup("detector", "segmenter", "answerer", "embedder", "transcriber", "speaker")
+    device = setup(
+        "detector", "segmenter", "answerer", "embedder", "listener", "transcriber", "speaker"
+    )
     detect = pipeline("object-detection", model=checkpoint("detector"), device=device)
     build(detect).launch(server_name="127.0.0.1", max_file_size=media.MAX_BYTES)
 
