@@ -151,7 +151,6 @@ def _streamed(
     rows: int,
     config: str | None = None,
     boxes: str = "",
-    label: str = "label",
     more: dict | None = None,
 ) -> "Dataset":
     """The first rows of a public data set, with boxes, labels and columns as ours have them."""
@@ -169,8 +168,6 @@ def _streamed(
         raise ConnectionError(f"{sentence} or use tier='micro'.") from None
     for entry in found if "audio" in stream.features else ():
         entry["audio"] = entry["audio"]["bytes"]
-        if label in entry:
-            entry["label"] = str(entry[label]).replace("_", " ")
     for entry in found if boxes == "xyxy" else ():
         objects = entry["objects"]
         labels = stream.features["objects"]["category"].feature.names
