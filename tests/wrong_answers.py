@@ -67,16 +67,18 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
         ],
     },
     "2.3. Zero_Shot_Audio_Classification": {
-        "silence_price": [
-            ("0.1", "wrong names: raise the line"),
-            ("0.9", "silences: lower the line"),
-            ("7", "A cosine lies between -1 and 1"),
-            ("price", "Add up the price of every threshold"),
+        "two_lines": [
+            ("(line, line)", "A and B can be served cheaper"),
+            ("(0.55, 0.47)", "A and B can be served cheaper"),
+            ("(0.505, 1)", "B can be served cheaper: what does silence cost there"),
+            ("(0.55, 0.55)", "A can be served cheaper"),
+            ("(48, 55)", "A cosine lies between -1 and 1"),
+            ("0.5", "For each customer add up the costs"),
         ],
         "own_sound": [
             (
                 '("farm", ["a cow mooing", "rain falling"], "a cow mooing")',
-                "a list of three or more",
+                "your labels are a list of three or more",
             ),
             (
                 '("farm", ["a cow mooing", "rain falling", "a fire crackling"], "a dog barking")',
@@ -85,9 +87,13 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
             ('"farm"', 'answer = ("sound.wav"'),
         ],
         "sound_search": [
-            ("lambda text: tests[0]", "For 'the rain falls' it brings a dog barking"),
-            ("lambda text: (sounds @ read([text])[0]).argmax()", "return the row of the largest"),
-            ("tests[0]", "Embed the text"),
+            ("lambda text: tests[0]", "'it is raining' brings a dog barking"),
+            (
+                "lambda text: tests[(sounds @ read([text])[0]).argmax()]",
+                "answer None below the line",
+            ),
+            ("lambda text: None", "take the largest cosine, and a lower line"),
+            ("tests[0]", "answer is your function itself"),
         ],
     },
     "2.6. Object_Detection": {
