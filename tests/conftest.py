@@ -6,6 +6,7 @@ COURSE_NO_SKIP=1 (set by .ci/run) turns every skip into a failure: there, nothin
 import atexit
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -47,7 +48,7 @@ guard.loader.exec_module(importlib.util.module_from_spec(guard))
 
 import exercises
 from course import share_cores
-from outputs import code_cells, text
+from outputs import code_cells, outputs, tags, text
 
 sys.path.insert(0, str(ROOT / "assets" / "recipes"))
 from toytown.pictures import FONT
@@ -116,6 +117,41 @@ def cells(executed: dict, request: pytest.FixtureRequest) -> list[nbformat.Noteb
 def said(cells: list[nbformat.NotebookNode]) -> str:
     """All that these cells printed, with spaces made even."""
     return "\n".join(text(cell) for cell in cells)
+
+
+def printed(cells: list[nbformat.NotebookNode]) -> str:
+    """All that cells printed to stdout, and nothing that they displayed, with spaces made even."""
+    lines = [content for cell in cells for kind, content in outputs(cell) if kind == "text/stdout"]
+    return re.sub(" +", " ", "\n".join(lines))
+
+
+def cell_with(cells: list[nbformat.NotebookNode], fragment: str) -> str:
+    """The source of the one code cell that holds a fragment of code."""
+    found = [cell.source for cell in cells if fragment in cell.source]
+    assert len(found) == 1, f"{len(found)} cells of the notebook hold {fragment!r}"
+    return found[0]
+
+
+def defined(cells: list[nbformat.NotebookNode], needed: set[str]) -> dict[str, object]:
+    """What a notebook's own cells define, run here from the first until all that is needed is."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+    from helpers import check, checkpoint, drawing, media
+
+    space = {"device": "cpu", "checkpoint": checkpoint, "media": media, "drawing": drawing}
+    space["check"] = check
+    for cell in cells:
+        if {"setup", "exercise", "self-check", "narrator"} & set(tags(cell)):
+            continue
+        exec(cell.source, space)
+        plt.close("all")
+        if space.keys() >= needed:
+            break
+    missing = needed - space.keys()
+    assert not missing, f"the notebook no longer defines {', '.join(sorted(missing))}"
+    return space
 
 
 def _execute_copy(folder: Path) -> None:

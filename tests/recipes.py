@@ -21,11 +21,16 @@ def smoke(role: str, build: Path, output: Path) -> None:
 
 
 def assert_learns_and_resumes(
-    role: str, build: Path, stages: tuple[str, ...] = ("",), before: int = 1
+    role: str,
+    build: Path,
+    stages: tuple[str, ...] = ("",),
+    before: int = 1,
+    seeded: bool = True,
 ) -> None:
     """Its loss falls below that of step `before`; cut off, it goes on from what it has learnt.
 
-    stages: the folders of its states, in order.
+    stages: the folders of its states, in order. seeded: False where a library draws from a
+    generator of its own, so that a step is not the same twice.
     """
     output = build.with_name(f"{build.name}-output")
     smoke(role, build, output)
@@ -44,4 +49,6 @@ def assert_learns_and_resumes(
         for rows in (log, again)
     ]
     assert kept[0] == kept[1], "what was trained before the cut has not been trained again"
-    assert all(torch.equal(weights[name], resumed[name]) for name in weights)
+    assert weights.keys() == resumed.keys()
+    if seeded:
+        assert all(torch.equal(weights[name], resumed[name]) for name in weights)

@@ -6,17 +6,11 @@ import listener
 import numpy as np
 import pytest
 from conftest import ROOT
-from transformers import (
-    ClapModel,
-    pipeline,
-)
+from transformers import ClapModel, pipeline
 
 CHECKPOINTS = ROOT / "assets" / "checkpoints"
 THRESHOLDS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))
 FRESH = 100_000  # behind what the cards were measured on
-
-
-# ---- the listener
 
 
 def test_the_listener_names_sounds_and_both_of_two_and_finds_what_a_text_says():

@@ -4,10 +4,9 @@ import re
 import tomllib
 from pathlib import Path
 
-import matplotlib as mpl
 import pytest
 import torch
-from outputs import outputs, tags
+from conftest import cell_with, defined, printed
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "2.8. Multimodal_Models"
@@ -18,40 +17,15 @@ LONG = "a green bus, a bicycle and two men in the park. the bicycle is left of t
 
 
 @pytest.fixture(scope="module")
-def said(cells):
-    """All that the executed notebook printed, line by line, with spaces made even."""
-    printed = [
-        content for cell in cells for kind, content in outputs(cell) if kind == "text/stdout"
-    ]
-    return re.sub(" +", " ", "\n".join(printed))
-
-
-def cell_with(cells, fragment):
-    """The one code cell that holds a fragment of code."""
-    found = [cell.source for cell in cells if fragment in cell.source]
-    assert len(found) == 1, f"{len(found)} cells hold {fragment!r}"
-    return found[0]
+def said(cells) -> str:
+    """All that the executed notebook printed."""
+    return printed(cells)
 
 
 @pytest.fixture(scope="module")
 def names(execution, cells):  # after the notebooks' run, so as not to compete with it
     """What the notebook's own cells define, up to the shared space by hand, run here."""
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-    from helpers import check, checkpoint, drawing, media
-
-    space = {"device": "cpu", "checkpoint": checkpoint, "media": media, "drawing": drawing}
-    space["check"] = check
-    for cell in cells:
-        if {"setup", "exercise", "self-check", "narrator"} & set(tags(cell)):
-            continue
-        exec(cell.source, space)
-        plt.close("all")
-        if space.keys() >= NEEDED:
-            break
-    missing = NEEDED - space.keys()
-    assert not missing, f"the notebook no longer defines {', '.join(sorted(missing))}"
-    return space
+    return defined(cells, NEEDED)
 
 
 # ------------------------------------------------------------------------------- its own functions

@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from conftest import cell_with
 
 mpl.use("Agg")
 
@@ -19,13 +20,6 @@ NAME = "2.7. Image_Segmentation"
 LIMITS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))["segmentation_notebook"]
 
 
-def that_has(cells, words):
-    """The one code cell in whose source these words stand."""
-    found = [cell for cell in cells if words in cell.source]
-    assert len(found) == 1, f"{len(found)} cells of the notebook hold {words!r}"
-    return found[0].source
-
-
 @pytest.fixture(scope="module")
 def names(execution, cells):  # after the notebooks' run, so as not to compete with it
     """What the notebook has defined by the time it lets the robot click."""
@@ -33,8 +27,8 @@ def names(execution, cells):  # after the notebooks' run, so as not to compete w
 
     names = {"checkpoint": checkpoint, "drawing": drawing, "media": media, "device": "cpu"}
     for words in ("SamModel.from_pretrained(checkpoint", "def embed(", "def iou(", "def inmost("):
-        exec("import numpy as np\n" + that_has(cells, words), names)
-    robot = ast.parse(that_has(cells, "def click_by_click("))
+        exec("import numpy as np\n" + cell_with(cells, words), names)
+    robot = ast.parse(cell_with(cells, "def click_by_click("))
     exec(ast.unparse(next(n for n in robot.body if isinstance(n, ast.FunctionDef))), names)
     plt.close("all")
     return names
@@ -190,7 +184,7 @@ def test_by_hand_is_the_processor(said):
 
 @pytest.fixture(scope="module")
 def by_hand(cells, names):
-    return that_has(cells, "model.prompt_encoder("), that_has(cells, "by_hand = interpolate(")
+    return cell_with(cells, "model.prompt_encoder("), cell_with(cells, "by_hand = interpolate(")
 
 
 def test_by_hand_would_have_noticed_a_mask_shifted_by_a_pixel(names, by_hand):
@@ -221,7 +215,7 @@ def test_it_also_holds_at_the_real_sams_sizes(cells, by_hand, tmp_path):
     SamProcessor(SamImageProcessorPil()).save_pretrained(tmp_path)
     here = {"checkpoint": lambda role: tmp_path, "drawing": drawing, "media": media}
     here |= {"device": "cpu", "np": np}
-    exec(that_has(cells, "SamModel.from_pretrained(checkpoint"), here)
+    exec(cell_with(cells, "SamModel.from_pretrained(checkpoint"), here)
     steps, claim = by_hand
     exec(steps, here)
     assert here["small"].shape[-2:] == (256, 256)
@@ -235,7 +229,7 @@ def test_it_also_holds_at_the_real_sams_sizes(cells, by_hand, tmp_path):
 @pytest.fixture(scope="module")
 def address(cells, names):
     """The notebook's own app, served."""
-    source = that_has(cells, "gr.Blocks()")
+    source = cell_with(cells, "gr.Blocks()")
     built = [n for n in ast.parse(source).body if ".launch(" not in ast.unparse(n)]
     here = names | {"sheep": [180, 330]}
     page = next(i for i, n in enumerate(built) if isinstance(n, ast.With))

@@ -3,12 +3,10 @@
 import re
 import tomllib
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
-from outputs import outputs, tags
+from conftest import ROOT, cell_with, defined, printed
 
 NAME = "2.3. Zero_Shot_Audio_Classification"
 LIMITS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))["sound_notebook"]
@@ -22,11 +20,8 @@ RIGHT, LOSES, WINS = (
 
 @pytest.fixture(scope="module")
 def said(cells) -> str:
-    """All that the executed notebook printed, with spaces made even."""
-    printed = [
-        content for cell in cells for kind, content in outputs(cell) if kind == "text/stdout"
-    ]
-    return re.sub(" +", " ", "\n".join(printed))
+    """All that the executed notebook printed."""
+    return printed(cells)
 
 
 def number(said: str, line: str) -> float:
@@ -36,32 +31,10 @@ def number(said: str, line: str) -> float:
     return float(found[0])
 
 
-def cell_with(cells, fragment: str) -> str:
-    """The one code cell that holds a fragment of code."""
-    found = [cell.source for cell in cells if fragment in cell.source]
-    assert len(found) == 1, f"{len(found)} cells hold {fragment!r}"
-    return found[0]
-
-
 @pytest.fixture(scope="module")
 def names(execution, cells):  # after the notebooks' run, so as not to compete with it
     """What the notebook's own cells define, up to the probe, run here."""
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-    from helpers import check, checkpoint, drawing, media
-
-    space = {"device": "cpu", "checkpoint": checkpoint, "media": media, "drawing": drawing}
-    space["check"] = check
-    for cell in cells:
-        if {"setup", "exercise", "self-check", "narrator"} & set(tags(cell)):
-            continue
-        exec(cell.source, space)
-        plt.close("all")
-        if space.keys() >= NEEDED:
-            break
-    missing = NEEDED - space.keys()
-    assert not missing, f"the notebook no longer defines {', '.join(sorted(missing))}"
-    return space
+    return defined(cells, NEEDED)
 
 
 # ------------------------------------------------------------------------------- its own functions
