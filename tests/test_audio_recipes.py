@@ -12,7 +12,10 @@ from toytown.sentences import Sentence
 from toytown.speech import SAMPLING_RATE
 from transcriber import word_times
 
-STAGES = {"speaker": ("sound", "read", "time", "polish")}  # where it has some: folders of states
+STAGES = {  # where it has some: folders of states
+    "speaker": ("sound", "read", "time", "polish"),
+    "transcriber": ("read", "hear", "both"),
+}
 
 
 @needs_espeak

@@ -2,11 +2,15 @@
 
 Whisper (Radford et al., 2022, https://arxiv.org/abs/2212.04356) hears 30 seconds at once and writes
 what it heard token by token; which language, which task and when are tokens too. What makes 90
-minutes enough: espeak-ng tells when each phoneme and each word was said, so that the encoder learns
-the phoneme and the word of a frame beside the decoder's tokens (as CTC does for others:
-https://arxiv.org/abs/1609.06773), and some heads of the decoder are told where to look (guided
-attention: https://arxiv.org/abs/1710.08969); most windows are cut short in training; and the token
-of a moment starts as that moment's own position.
+minutes on a CPU enough: espeak-ng tells when each phoneme and each word was said. So training has
+three stages. *read*: the upper half of the encoder and the decoder learn to write from phonemes
+themselves, without any sound, which is cheap. *hear*: the lower half of the encoder learns to tell
+of sound what the phonemes told. *both*: all together, on sound. Further, the encoder learns the
+word of a frame beside the decoder's tokens (as CTC does for others:
+https://arxiv.org/abs/1609.06773); some heads of the decoder are told where to look (guided
+attention: https://arxiv.org/abs/1710.08969); of neighbouring frames only one is shown, but at the
+end (as patches are dropped in https://arxiv.org/abs/2212.00794); most windows are short; and the
+token of a moment starts as that moment's own position.
 """
 
 import difflib
@@ -26,12 +30,13 @@ import torch
 from sacrebleu.metrics import CHRF
 from tokenizers import ByteLevelBPETokenizer
 from torch import nn
-from torch.nn.functional import cross_entropy, gelu
+from torch.nn.functional import cross_entropy, gelu, mse_loss
 from torch.utils.data import Dataset
 from toytown.sentences import Sentence, meeting, sentence, story
 from toytown.speech import SAMPLING_RATE, VOICES, gain, noise, room, speak, with_noise
 from training import (
     MuonTrainer,
+    continued,
     facts,
     in_evaluation,
     parameters,
@@ -63,15 +68,42 @@ SHARES = {"en": 0.48, "fr": 0.26, "es": 0.26}  # of the utterances
 UTTERANCES = 20_000
 TEST_SENTENCES, FRESH = 80, 1_000  # the first thousand of the test split are for the notebooks
 SEEDS = {"train": 0, "validation": 1, "test": 2}
-STEPS = 2_900
-EASY = 800  # of them, the first, with one sentence in a short window
-SHORT = 2_100  # until this one no window is long
-SECONDS_A_STEP = 72
-PARTS = {"tokens": 1.0, "phonemes": 0.5, "words": 0.2, "looks": 0.3}  # of the loss
+PARTS = {"tokens": 1.0, "words": 0.2, "looks": 0.3, "phonemes": 0.3, "as_read": 1.0}  # of the loss
+HEARING = 2  # encoder layers that turn sound into phonemes; those above read them
+CONFUSED = 0.06  # of the frames in *read* have another phoneme, as hearing will get some wrong
 ALIGNMENT_HEADS = [(0, 0), (1, 0), (1, 1)]  # (layer, head) of those that are told where to look
 EASY_WINDOW = 4  # seconds
 SHORT_WINDOWS = {6: 0.6, 10: 0.3, 16: 0.1}  # seconds, and their share of the steps
 WINDOWS = {6: 0.3, 10: 0.3, 16: 0.2, 30: 0.2}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the training."""
+
+    steps: int
+    seconds: int  # of speech a step
+    learning_rate: float
+    every: int  # of so many neighbouring frames one is shown
+    easy: float = 0.0  # until this share of the steps: one sentence in a short window
+    short: float = 0.0  # until this share: no long window
+    sparse: float = 1.0  # until this share: not all frames are shown
+
+
+STAGES = {
+    "read": Stage(3_000, 144, 4e-3, every=3, easy=0.25, short=0.6),
+    "hear": Stage(1_200, 72, 4e-3, every=2, easy=0.3, short=1.0),
+    "both": Stage(4_400, 72, 3e-3, every=2, short=0.6, sparse=0.85),
+}
+ENCODER = "model.encoder."
+LEARNING = {  # what learns in a stage, by the beginnings of names; in *both* everything does
+    "read": (
+        *(f"{ENCODER}{part}" for part in ("layers.2", "layers.3", "layer_norm")),
+        *("model.decoder", "phoneme_table", "word_head"),
+    ),
+    "hear": (*(f"{ENCODER}{part}" for part in ("conv", "layers.0", "layers.1")), "phoneme_head"),
+    "both": ("",),
+}
 
 
 # The corpus ----------------------------------------------------------------------------------
@@ -222,10 +254,16 @@ class Window:
     language: str
 
 
-def window(random: np.random.Generator, source: Corpus, seconds: int, easy: bool = False) -> Window:
+def window(
+    random: np.random.Generator,
+    source: Corpus,
+    seconds: int,
+    easy: bool = False,
+    sound: bool = True,
+) -> Window:
     """One to many sentences with pauses, by one voice or by several; or none at all.
 
-    easy: one whole sentence, from the beginning on.
+    easy: one whole sentence, from the beginning on. sound: False where only phonemes are asked for.
     """
     language = str(random.choice(list(SHARES), p=list(SHARES.values())))
     waveform = np.zeros(seconds * SAMPLING_RATE, np.float32)
@@ -233,6 +271,8 @@ def window(random: np.random.Generator, source: Corpus, seconds: int, easy: bool
     found = Window(waveform, [], frames, np.zeros(len(frames), np.int64), language)
     if random.random() > 0.04:
         _fill(random, source, found, seconds, easy)
+    if not sound:
+        return found
     loud = bool(found.segments)
     if loud and random.random() < 0.2:
         found.waveform = room(random, found.waveform)
@@ -363,28 +403,44 @@ def timestamp(seconds: float, tokenizer: WhisperTokenizer) -> int:
 
 
 class Batches(Dataset):
-    """Item `index` is a batch: windows of one length, SECONDS_A_STEP in all."""
+    """Item `index` is the batch of a step of a stage: windows of one length."""
 
-    def __init__(self, source: Corpus, tokenizer: WhisperTokenizer, length: int):
+    def __init__(self, source: Corpus, tokenizer: WhisperTokenizer, name: str, length: int):
         self.source, self.tokenizer, self.length = source, tokenizer, length
+        self.name, self.stage = name, STAGES[name]
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        random = np.random.default_rng((index, 8))
-        windows = SHORT_WINDOWS if index < SHORT else WINDOWS
+        random = np.random.default_rng((index, list(STAGES).index(self.name), 8))
+        stage, share = self.stage, index / self.length
+        windows = SHORT_WINDOWS if share < stage.short else WINDOWS
         seconds = int(random.choice(list(windows), p=list(windows.values())))
-        easy = index < min(EASY, self.length // 4)
+        easy = share < stage.easy
         seconds = EASY_WINDOW if easy else seconds
-        count = SECONDS_A_STEP // seconds
-        heard = [window(random, self.source, seconds, easy) for _ in range(count)]
-        features = feature_extractor()(
-            [one.waveform for one in heard],
-            sampling_rate=SAMPLING_RATE,
-            max_length=seconds * SAMPLING_RATE,
-            return_tensors="pt",
-        ).input_features
+        count, sound = stage.seconds // seconds, self.name != "read"
+        heard = [window(random, self.source, seconds, easy, sound) for _ in range(count)]
+        every = stage.every if share < stage.sparse else 1
+        frames = np.arange(random.integers(every), seconds * 50, every)
+        batch = {
+            "frames": torch.from_numpy(frames),
+            "phonemes": torch.from_numpy(np.stack([one.frames for one in heard])).long(),
+        }
+        if sound:
+            batch["input_features"] = feature_extractor()(
+                [one.waveform for one in heard],
+                sampling_rate=SAMPLING_RATE,
+                max_length=seconds * SAMPLING_RATE,
+                return_tensors="pt",
+            ).input_features
+        if self.name != "hear":
+            spoken = torch.from_numpy(np.stack([one.words for one in heard]))
+            batch |= {"words": spoken} | self._texts(random, heard)
+        return batch
+
+    def _texts(self, random: np.random.Generator, heard: list[Window]) -> dict[str, torch.Tensor]:
+        """What the decoder is given and asked for: (texts, tokens), with times (…, 2)."""
         rows = [
             (number, one)
             for number, window_ in enumerate(heard)
@@ -399,13 +455,10 @@ class Batches(Dataset):
             labels[row, : len(tokens)] = torch.tensor(tokens).where(torch.tensor(learnt), -100)
             places[row, : len(tokens)] = torch.tensor(place)
         return {
-            "input_features": features,
             "decoder_input_ids": ids[:, :-1],
             "labels": labels[:, 1:],
             "places": places,
             "windows": torch.tensor([number for number, _ in rows]),
-            "phonemes": torch.from_numpy(np.stack([one.frames for one in heard])).long(),
-            "words": torch.from_numpy(np.stack([one.words for one in heard])),
         }
 
 
@@ -428,7 +481,9 @@ def new_tokenizer(texts: list[str]) -> WhisperTokenizer:
     bpe.train_from_iterator(spaced, vocab_size=TEXT_TOKENS, min_frequency=20, show_progress=False)
     merges = json.loads(bpe.to_str())["model"]
     made = WhisperTokenizer(
-        vocab=merges["vocab"], merges=[tuple(pair) for pair in merges["merges"]]
+        vocab=merges["vocab"],
+        merges=[tuple(pair) for pair in merges["merges"]],
+        pad_token="<|endoftext|>",  # without one no two recordings go through a pipeline together
     )
     names = ["endoftext", "startoftranscript", *LANGUAGE_NAMES, "translate", "transcribe"]
     names += ["startoflm", "startofprev", "nospeech", "notimestamps"]
@@ -461,23 +516,37 @@ def configuration(tokenizer: WhisperTokenizer) -> WhisperConfig:
 
 
 class TrimmedEncoder(WhisperEncoder):
-    """Whisper's encoder, which takes windows shorter than 30 seconds in training."""
+    """Whisper's encoder, which takes windows shorter than 30 seconds, and some frames of them."""
+
+    def start(self, input_features: torch.Tensor) -> torch.Tensor:
+        """What the first layer is given: (batch, frames, d_model)."""
+        hidden = gelu(self.conv2(gelu(self.conv1(input_features)))).transpose(1, 2)
+        return hidden + self.embed_positions.weight[: hidden.shape[1]]
+
+    def through(self, layers: slice, hidden: torch.Tensor) -> torch.Tensor:
+        """What some layers make of it."""
+        for layer in self.layers[layers]:
+            hidden = layer(hidden, None)
+        return hidden
 
     def forward(self, input_features: torch.Tensor, **kwargs) -> BaseModelOutput:
         """WhisperEncoder's forward with as many positions as there are frames."""
-        hidden = gelu(self.conv2(gelu(self.conv1(input_features)))).transpose(1, 2)
-        hidden = hidden + self.embed_positions.weight[: hidden.shape[1]]
-        for layer in self.layers:
-            hidden = layer(hidden, None)
+        hidden = self.through(slice(None), self.start(input_features))
         return BaseModelOutput(last_hidden_state=self.layer_norm(hidden))
 
 
 class LearningTranscriber(WhisperForConditionalGeneration):
-    """Whisper with heads that name each frame's phoneme and word, and a loss on where it looks."""
+    """Whisper with what its stages need.
+
+    Phonemes to read, heads that name a frame's phoneme and word, a loss on where the decoder looks.
+    """
+
+    stage = "both"
 
     def __init__(self, config: WhisperConfig, phonemes: int = 1, words: int = 1):
         super().__init__(config)
         self.model.encoder = TrimmedEncoder(config)
+        self.phoneme_table = nn.Embedding(phonemes, config.d_model)
         self.phoneme_head = nn.Linear(config.d_model, phonemes)
         self.word_head = nn.Linear(config.d_model, words)
         with torch.no_grad():
@@ -488,32 +557,73 @@ class LearningTranscriber(WhisperForConditionalGeneration):
             table[-1] = table[-2]
 
     def forward(self, input_features=None, phonemes=None, labels=None, **kwargs):
-        """Whisper's forward; with phonemes the loss, and its parts."""
+        """Whisper's forward; with phonemes the loss of the stage, and its parts."""
         if phonemes is None:
             return super().forward(input_features, **kwargs)
-        heard = self.model.encoder(input_features).last_hidden_state
-        written = self.model.decoder(
-            input_ids=kwargs["decoder_input_ids"],
-            encoder_hidden_states=heard[kwargs["windows"]],
-            use_cache=False,
-            output_attentions=True,
-        )
-        logits = self.proj_out(written.last_hidden_state).float()
-        parts = {
-            "tokens": cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100),
-            "phonemes": cross_entropy(
-                self.phoneme_head(heard).float().flatten(0, 1), phonemes.flatten()
-            ),
-            "words": cross_entropy(
-                self.word_head(heard[:, 1::3]).float().flatten(0, 1),
-                kwargs["words"][:, 1::3].flatten(),
-            ),
-            "looks": self.looks(written.cross_attentions, kwargs["places"]),
-        }
+        frames = kwargs["frames"]
+        if self.stage == "read":
+            hidden, parts = self.told(phonemes, frames, surely=False), {}
+        else:
+            start = self.model.encoder.start(input_features)[:, frames]
+            hidden = self.model.encoder.through(slice(HEARING), start)
+            named = self.phoneme_head(hidden).float().flatten(0, 1)
+            parts = {"phonemes": cross_entropy(named, phonemes[:, frames].flatten())}
+        if self.stage == "hear":
+            wanted = self.told(phonemes, frames).detach()
+            parts["as_read"] = mse_loss(hidden.float(), wanted) / wanted.var()
+        else:
+            parts |= self.written(hidden, labels, **kwargs)
         loss = sum(PARTS[name] * part for name, part in parts.items())
         return {"loss": loss} | {name: part.detach() for name, part in parts.items()}
 
-    def looks(self, attentions: tuple[torch.Tensor, ...], places: torch.Tensor) -> torch.Tensor:
+    def told(self, phonemes: torch.Tensor, frames: torch.Tensor, surely: bool = True):
+        """What the reading layers are to be given of phonemes, (batch, frames): (…, d_model).
+
+        surely: False for a few wrong ones, edges a frame off, and noise, as hearing will have them.
+        """
+        if surely:
+            shown = self.phoneme_table(phonemes[:, frames])
+        else:
+            off = frames + torch.randint(-1, 2, frames.shape)
+            shown = phonemes[:, off.clamp(0, phonemes.shape[1] - 1)]
+            other = torch.randint(self.phoneme_table.num_embeddings, shown.shape)
+            shown = torch.where(torch.rand(shown.shape) < CONFUSED, other, shown)
+            shown = self.phoneme_table(shown)
+            shown = shown + 0.3 * torch.randn_like(shown)
+        return shown + self.model.encoder.embed_positions.weight[frames]
+
+    def written(
+        self,
+        hidden: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        frames: torch.Tensor,
+        words: torch.Tensor,
+        windows: torch.Tensor,
+        decoder_input_ids: torch.Tensor,
+        places: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """The losses of what is made of phonemes: words, tokens, and where the decoder looks."""
+        encoder = self.model.encoder
+        heard = encoder.layer_norm(encoder.through(slice(HEARING, None), hidden))
+        out = self.model.decoder(
+            input_ids=decoder_input_ids,
+            encoder_hidden_states=heard[windows],
+            use_cache=False,
+            output_attentions=True,
+        )
+        logits = self.proj_out(out.last_hidden_state).float()
+        some = slice(None, None, 3 // int(frames[1] - frames[0]) or 1)  # one in 60 ms is enough
+        named = self.word_head(heard[:, some]).float()
+        return {
+            "tokens": cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100),
+            "words": cross_entropy(named.flatten(0, 1), words[:, frames[some]].flatten()),
+            "looks": self.looks(out.cross_attentions, places, frames),
+        }
+
+    def looks(
+        self, attentions: tuple[torch.Tensor, ...], places: torch.Tensor, frames: torch.Tensor
+    ) -> torch.Tensor:
         """How little of ALIGNMENT_HEADS' attention is where the token is heard, in nats.
 
         The last layer's look at what is to be written, the first layer's at what was written last.
@@ -521,8 +631,8 @@ class LearningTranscriber(WhisperForConditionalGeneration):
         Args:
             attentions: of each layer, (batch, heads, tokens, frames).
             places: of each token from the first on, (batch, tokens + 1, 2), in seconds.
+            frames: the numbers of the frames, of 20 ms.
         """
-        frames = torch.arange(attentions[0].shape[-1])
         first, last = places[..., :1] * 50 - 3, places[..., 1:] * 50 + 3
         there = ((frames >= first) & (frames <= last)).float()
         known = places[..., 1] > 0
@@ -845,30 +955,38 @@ else you say, it answers in these. It has heard no human being.
 def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     set_seed(args.seed)
-    steps = 8 if args.smoke else STEPS
     source = corpus(args.build / "corpus", "train", 40 if args.smoke else UTTERANCES)
     tokenizer = new_tokenizer([row[name] for row in source.rows for name in ("text", "english")])
     model = LearningTranscriber(
         configuration(tokenizer), len(source.phonemes), 1 + len(source.vocabulary)
     )
     model = prepared(model, tokenizer)
-    print(f"transcriber: {parameters(model):,} parameters, {steps} steps, {len(source.rows)} texts")
-    more = {"learning_rate": 1.5e-3, "per_device_train_batch_size": 1, "bf16": True}
-    more |= {"train_sampling_strategy": "sequential"}  # the easy ones come first
-    more |= {"eval_strategy": "no"} if args.smoke else {"eval_steps": steps // 3}
-    trainer = TranscriberTrainer(
-        model=model,
-        args=trainer_arguments(args.build, steps, args.seed, **more),
-        train_dataset=Batches(source, tokenizer, steps),
-        eval_dataset=Batches(source, tokenizer, 1),
-        processing_class=tokenizer,
-        data_collator=lambda batches: batches[0],
-    )
-    log = trained(trainer)
+    history: list[dict] = []
+    for name, stage in STAGES.items():
+        steps = 8 if args.smoke else stage.steps
+        for part, weight in model.named_parameters():
+            fixed = part == f"{ENCODER}embed_positions.weight"
+            weight.requires_grad_(part.startswith(LEARNING[name]) and not fixed)
+        learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        print(f"{name}: {learning:,} parameters, {steps} steps, {len(source.rows)} texts")
+        model.stage = name
+        more = {"learning_rate": stage.learning_rate, "per_device_train_batch_size": 1}
+        more |= {"bf16": True, "train_sampling_strategy": "sequential"}  # the easy ones come first
+        measuring = name == "both" and not args.smoke
+        more |= {"eval_steps": steps // 6} if measuring else {"eval_strategy": "no"}
+        trainer = TranscriberTrainer(
+            model=model,
+            args=trainer_arguments(args.build / name, steps, args.seed, **more),
+            train_dataset=Batches(source, tokenizer, name, steps),
+            eval_dataset=Batches(source, tokenizer, name, 1),
+            processing_class=tokenizer,
+            data_collator=lambda batches: batches[0],
+        )
+        history = continued(history, trained(trainer))
     kept = plain(model, WhisperForConditionalGeneration)
     kept.generation_config = model.generation_config
     save_checkpoint(kept, WhisperProcessor(feature_extractor(), tokenizer), args.output)
-    write_history(args.output, log)
+    write_history(args.output, history)
 
 
 if __name__ == "__main__":
