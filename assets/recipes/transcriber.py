@@ -8,9 +8,9 @@ themselves, without any sound, which is cheap. *hear*: the lower half of the enc
 of sound what the phonemes told. *both*: all together, on sound. Further, the encoder learns the
 word of a frame beside the decoder's tokens (as CTC does for others:
 https://arxiv.org/abs/1609.06773); some heads of the decoder are told where to look (guided
-attention: https://arxiv.org/abs/1710.08969); of neighbouring frames only one is shown, but at the
-end (as patches are dropped in https://arxiv.org/abs/2212.00794); most windows are short; and the
-token of a moment starts as that moment's own position.
+attention: https://arxiv.org/abs/1710.08969); until the end neighbouring frames are shown as one,
+which halves the work; most windows are short; and the token of a moment starts as that moment's own
+position.
 """
 
 import difflib
@@ -84,10 +84,10 @@ class Stage:
     steps: int
     seconds: int  # of speech a step
     learning_rate: float
-    every: int  # of so many neighbouring frames one is shown
+    every: int  # so many neighbouring frames are shown as one, their mean
     easy: float = 0.0  # until this share of the steps: one sentence in a short window
     short: float = 0.0  # until this share: no long window
-    sparse: float = 1.0  # until this share: not all frames are shown
+    sparse: float = 1.0  # until this share: frames are shown together
 
 
 STAGES = {
@@ -422,7 +422,8 @@ class Batches(Dataset):
         count, sound = stage.seconds // seconds, self.name != "read"
         heard = [window(random, self.source, seconds, easy, sound) for _ in range(count)]
         every = stage.every if share < stage.sparse else 1
-        frames = np.arange(random.integers(every), seconds * 50, every)
+        first = np.arange(random.integers(every), seconds * 50 - every + 1, every)
+        frames = first[:, None] + np.arange(every)  # each row is shown as one
         batch = {
             "frames": torch.from_numpy(frames),
             "phonemes": torch.from_numpy(np.stack([one.frames for one in heard])).long(),
@@ -561,13 +562,14 @@ class LearningTranscriber(WhisperForConditionalGeneration):
         if phonemes is None:
             return super().forward(input_features, **kwargs)
         frames = kwargs["frames"]
+        middle = frames[:, frames.shape[1] // 2]
         if self.stage == "read":
             hidden, parts = self.told(phonemes, frames, surely=False), {}
         else:
-            start = self.model.encoder.start(input_features)[:, frames]
+            start = self.model.encoder.start(input_features)[:, frames].mean(2)
             hidden = self.model.encoder.through(slice(HEARING), start)
             named = self.phoneme_head(hidden).float().flatten(0, 1)
-            parts = {"phonemes": cross_entropy(named, phonemes[:, frames].flatten())}
+            parts = {"phonemes": cross_entropy(named, phonemes[:, middle].flatten())}
         if self.stage == "hear":
             wanted = self.told(phonemes, frames).detach()
             parts["as_read"] = mse_loss(hidden.float(), wanted) / wanted.var()
@@ -579,18 +581,18 @@ class LearningTranscriber(WhisperForConditionalGeneration):
     def told(self, phonemes: torch.Tensor, frames: torch.Tensor, surely: bool = True):
         """What the reading layers are to be given of phonemes, (batch, frames): (…, d_model).
 
-        surely: False for a few wrong ones, edges a frame off, and noise, as hearing will have them.
+        frames: (shown, every), each row is shown as one. surely: False for a few wrong ones, edges
+        a frame off, and noise, as hearing will have them.
         """
+        positions = self.model.encoder.embed_positions.weight[frames].mean(1)
         if surely:
-            shown = self.phoneme_table(phonemes[:, frames])
-        else:
-            off = frames + torch.randint(-1, 2, frames.shape)
-            shown = phonemes[:, off.clamp(0, phonemes.shape[1] - 1)]
-            other = torch.randint(self.phoneme_table.num_embeddings, shown.shape)
-            shown = torch.where(torch.rand(shown.shape) < CONFUSED, other, shown)
-            shown = self.phoneme_table(shown)
-            shown = shown + 0.3 * torch.randn_like(shown)
-        return shown + self.model.encoder.embed_positions.weight[frames]
+            return self.phoneme_table(phonemes[:, frames]).mean(2) + positions
+        off = frames + torch.randint(-1, 2, (len(frames), 1))
+        shown = phonemes[:, off.clamp(0, phonemes.shape[1] - 1)]
+        other = torch.randint(self.phoneme_table.num_embeddings, shown.shape)
+        shown = torch.where(torch.rand(shown.shape) < CONFUSED, other, shown)
+        shown = self.phoneme_table(shown).mean(2)
+        return shown + 0.3 * torch.randn_like(shown) + positions
 
     def written(
         self,
@@ -613,12 +615,13 @@ class LearningTranscriber(WhisperForConditionalGeneration):
             output_attentions=True,
         )
         logits = self.proj_out(out.last_hidden_state).float()
-        some = slice(None, None, 3 // int(frames[1] - frames[0]) or 1)  # one in 60 ms is enough
+        some = slice(None, None, 3 // frames.shape[1])  # one in 60 ms is enough
+        middle = frames[:, frames.shape[1] // 2]
         named = self.word_head(heard[:, some]).float()
         return {
             "tokens": cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100),
-            "words": cross_entropy(named.flatten(0, 1), words[:, frames[some]].flatten()),
-            "looks": self.looks(out.cross_attentions, places, frames),
+            "words": cross_entropy(named.flatten(0, 1), words[:, middle[some]].flatten()),
+            "looks": self.looks(out.cross_attentions, places, middle),
         }
 
     def looks(
