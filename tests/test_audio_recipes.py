@@ -10,7 +10,8 @@ from recipes import assert_learns_and_resumes
 from speaker import HOP, Said, Spelling, character_ends, frame_lengths, said
 from toytown.sentences import Sentence
 from toytown.speech import SAMPLING_RATE
-from transcriber import word_times
+from transcriber import LearningTranscriber, configuration, new_tokenizer, word_times
+from transformers.models.whisper.modeling_whisper import sinusoids
 
 STAGES = {  # where it has some: folders of states
     "speaker": ("sound", "read", "time", "polish"),
@@ -30,6 +31,14 @@ def test_a_written_word_lasts_as_long_as_what_is_said_for_it():
     starts = (0, 3, 6, 11, 19)
     words = [(at, at + len(said.spoken[at:].split()[0]), i, i + 0.9) for i, at in enumerate(starts)]
     assert word_times(said, words) == [[0, 0.9], [1, 1.9], [2, 3.9], [4, 4.9]]
+
+
+def test_the_frames_of_the_transcriber_have_their_places():
+    """transformers leaves the table random in an encoder that it has not made itself."""
+    model = LearningTranscriber(configuration(new_tokenizer(["a word or two"])))
+    table = model.model.encoder.embed_positions.weight
+    assert table.equal(sinusoids(*table.shape))
+    assert not table.requires_grad
 
 
 def test_a_spelling_learns_which_letters_are_silent():

@@ -58,7 +58,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers.models.whisper.modeling_whisper import WhisperEncoder, sinusoids
 from transformers.models.whisper.tokenization_whisper import LANGUAGES as LANGUAGE_NAMES
 
 WIDTH = 192
@@ -69,6 +69,7 @@ UTTERANCES = 20_000
 TEST_SENTENCES, FRESH = 80, 1_000  # the first thousand of the test split are for the notebooks
 SEEDS = {"train": 0, "validation": 1, "test": 2}
 PARTS = {"tokens": 1.0, "words": 0.2, "looks": 0.3, "phonemes": 0.3, "as_read": 1.0}  # of the loss
+STEPS_APART = (2, 2, 3, 6)  # frames between what the heads of an encoder layer start to look at
 HEARING = 2  # encoder layers that turn sound into phonemes; those above read them
 CONFUSED = 0.06  # of the frames in *read* have another phoneme, as hearing will get some wrong
 ALIGNMENT_HEADS = [(0, 0), (1, 0), (1, 1)]  # (layer, head) of those that are told where to look
@@ -91,9 +92,9 @@ class Stage:
 
 
 STAGES = {
-    "read": Stage(3_000, 144, 4e-3, every=3, easy=0.25, short=0.6),
-    "hear": Stage(1_200, 72, 4e-3, every=2, easy=0.3, short=1.0),
-    "both": Stage(4_400, 72, 3e-3, every=2, short=0.6, sparse=0.85),
+    "read": Stage(1_100, 144, 5e-3, every=3, easy=0.2, short=0.6),
+    "hear": Stage(800, 72, 4e-3, every=2, easy=0.3, short=1.0),
+    "both": Stage(2_300, 72, 3e-3, every=2, short=0.6, sparse=0.85),
 }
 ENCODER = "model.encoder."
 LEARNING = {  # what learns in a stage, by the beginnings of names; in *both* everything does
@@ -501,7 +502,7 @@ def configuration(tokenizer: WhisperTokenizer) -> WhisperConfig:
         d_model=WIDTH,
         encoder_layers=4,
         decoder_layers=2,
-        encoder_attention_heads=4,
+        encoder_attention_heads=12,
         decoder_attention_heads=4,
         encoder_ffn_dim=640,
         decoder_ffn_dim=512,
@@ -551,11 +552,16 @@ class LearningTranscriber(WhisperForConditionalGeneration):
         self.phoneme_head = nn.Linear(config.d_model, phonemes)
         self.word_head = nn.Linear(config.d_model, words)
         with torch.no_grad():
+            # transformers fills this table only in a WhisperEncoder of its own making.
+            positions = self.model.encoder.embed_positions.weight
+            positions.copy_(sinusoids(*positions.shape))
             # A moment's token starts as the moment's position in the encoder: pointing is easy.
             table = self.model.decoder.embed_tokens.weight
-            positions = self.model.encoder.embed_positions.weight
             table[-1_501:-1] = 0.06 * positions
             table[-1] = table[-2]
+            learnt = self.model.decoder.embed_positions.weight
+            learnt.copy_(0.05 * positions[: len(learnt)])
+        self._look_around()
 
     def forward(self, input_features=None, phonemes=None, labels=None, **kwargs):
         """Whisper's forward; with phonemes the loss of the stage, and its parts."""
@@ -577,6 +583,36 @@ class LearningTranscriber(WhisperForConditionalGeneration):
             parts |= self.written(hidden, labels, **kwargs)
         loss = sum(PARTS[name] * part for name, part in parts.items())
         return {"loss": loss} | {name: part.detach() for name, part in parts.items()}
+
+    @torch.no_grad()
+    def _look_around(self) -> None:
+        """Let each head of the encoder start by looking a fixed number of frames away.
+
+        A turn of the sines and cosines of a position is a step in time (section 3.5 of
+        https://arxiv.org/abs/1706.03762): with it queries find the keys that many frames on. So a
+        layer starts as a convolution, and need not find out first what is beside what. Phonemes
+        start without the components of the positions that this uses.
+        """
+        encoder, heads = self.model.encoder, self.config.encoder_attention_heads
+        size, half = self.config.d_model // heads, self.config.d_model // 2
+        used = [24 * place // (size // 2) for place in range(size // 2)]  # quick ones, to 10 Hz
+        turns = 10_000 ** (-torch.arange(half) / (half - 1))
+        for layer, steps in zip(encoder.layers, STEPS_APART, strict=True):
+            query, key = layer.self_attn.q_proj.weight, layer.self_attn.k_proj.weight
+            query.mul_(0.2), key.mul_(0.2)
+            for head in range(heads):
+                angles = turns * steps * (head - heads // 2)
+                for place, component in enumerate(used):
+                    row = head * size + 2 * place
+                    sine, cosine = angles[component].sin(), angles[component].cos()
+                    key[row, component] += 2.2
+                    key[row + 1, half + component] += 2.2
+                    query[row, component] += 2.2 * cosine
+                    query[row, half + component] += 2.2 * sine
+                    query[row + 1, half + component] += 2.2 * cosine
+                    query[row + 1, component] -= 2.2 * sine
+        self.phoneme_table.weight[:, used] = 0
+        self.phoneme_table.weight[:, [half + component for component in used]] = 0
 
     def told(self, phonemes: torch.Tensor, frames: torch.Tensor, surely: bool = True):
         """What the reading layers are to be given of phonemes, (batch, frames): (…, d_model).
@@ -976,7 +1012,7 @@ def train(args: Namespace) -> None:
         more = {"learning_rate": stage.learning_rate, "per_device_train_batch_size": 1}
         more |= {"bf16": True, "train_sampling_strategy": "sequential"}  # the easy ones come first
         measuring = name == "both" and not args.smoke
-        more |= {"eval_steps": steps // 6} if measuring else {"eval_strategy": "no"}
+        more |= {"eval_steps": steps // 4} if measuring else {"eval_strategy": "no"}
         trainer = TranscriberTrainer(
             model=model,
             args=trainer_arguments(args.build / name, steps, args.seed, **more),
