@@ -106,22 +106,21 @@ def test_rewording_one_label_changes_the_winner_and_not_as_the_truth_would(said)
 
 
 def test_a_denial_changes_nothing_and_single_words_and_imitations_do(said):
-    for way in ("the pipeline's", "as they are", "denied"):
+    for way in ("the pipeline's", "never met", "denied"):
         assert number(said, f"^{{}} {way}: .+$") >= LIMITS["accuracy"]
     assert number(said, "^{} the last word: barking$") <= LIMITS["last_word_at_most"]
     assert number(said, "^{} imitated: woof$") <= LIMITS["imitated_at_most"]
 
 
 def test_a_line_drawn_in_the_quiet_holds_there_and_fails_in_noise(said):
-    kept, fooled = (
-        {
-            place: float(re.search(rf"^{place} named:.*?{share} {when}", said, re.MULTILINE)[1])
-            for place in ("quiet", "loud")
-        }
-        for share, when in ((r"(\d\.\d\d)", "if the label is offered"), (r", (\d\.\d\d)", "if it"))
-    )
+    kept, wrong, fooled = ({}, {}, {})
+    for place, *shares in re.findall(
+        r"^(quiet|loud) offered: (.+) named right, (.+) wrong; left out: (.+) named$", said, re.M
+    ):
+        kept[place], wrong[place], fooled[place] = map(float, shares)
     assert kept["quiet"] >= LIMITS["kept"]
     assert fooled["quiet"] <= LIMITS["fooled_at_most"]
+    assert wrong["quiet"] <= LIMITS["fooled_at_most"]
     assert kept["quiet"] - kept["loud"] >= LIMITS["lost_in_noise"]
     assert fooled["loud"] - fooled["quiet"] >= LIMITS["lost_in_noise"]
 
