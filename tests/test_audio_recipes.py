@@ -5,12 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import needs_espeak
 from recipes import assert_learns_and_resumes
 from speaker import HOP, Said, Spelling, character_ends, frame_lengths, said
 from toytown.sentences import Sentence
 from toytown.speech import SAMPLING_RATE
-from transcriber import LearningTranscriber, configuration, new_tokenizer, word_times
+from transcriber import (
+    LearningTranscriber,
+    configuration,
+    new_tokenizer,
+    other_throat,
+    word_times,
+)
 from transformers.models.whisper.modeling_whisper import sinusoids
 
 STAGES = {  # where it has some: folders of states
@@ -39,6 +46,18 @@ def test_the_frames_of_the_transcriber_have_their_places():
     table = model.model.encoder.embed_positions.weight
     assert table.equal(sinusoids(*table.shape))
     assert not table.requires_grad
+
+
+def test_another_throat_says_the_same_at_the_same_time_higher_or_lower():
+    picture = torch.zeros(80, 100)
+    picture[30:40, 20:50] = 1
+    middles = set()
+    for seed in range(20):
+        other = other_throat(np.random.default_rng(seed), picture)
+        loud = other - other[:, :1]
+        assert loud.amax(0).gt(0.5).nonzero().flatten().tolist() == list(range(20, 50))
+        middles.add(round(loud[:, 30].argmax().item()))
+    assert min(middles) < 30 < max(middles), "lower and higher"
 
 
 def test_a_spelling_learns_which_letters_are_silent():

@@ -430,12 +430,13 @@ class Batches(Dataset):
             "phonemes": torch.from_numpy(np.stack([one.frames for one in heard])).long(),
         }
         if sound:
-            batch["input_features"] = feature_extractor()(
+            features = feature_extractor()(
                 [one.waveform for one in heard],
                 sampling_rate=SAMPLING_RATE,
                 max_length=seconds * SAMPLING_RATE,
                 return_tensors="pt",
             ).input_features
+            batch["input_features"] = torch.stack([other_throat(random, one) for one in features])
         if self.name != "hear":
             spoken = torch.from_numpy(np.stack([one.words for one in heard]))
             batch |= {"words": spoken} | self._texts(random, heard)
@@ -462,6 +463,23 @@ class Batches(Dataset):
             "places": places,
             "windows": torch.tensor([number for number, _ in rows]),
         }
+
+
+def other_throat(random: np.random.Generator, features: torch.Tensor) -> torch.Tensor:
+    """The log-mel picture (bands, frames) of the same words from a longer or shorter throat.
+
+    Moves the bands up or down and tilts their loudness, as far as people differ: vocal tract length
+    perturbation (Jaitly and Hinton, 2013, https://www.cs.toronto.edu/~hinton/absps/perturb.pdf), on
+    the mel axis. One in four stays as it is.
+    """
+    if random.random() < 0.25:
+        return features
+    bands = torch.arange(len(features)) * random.uniform(0.85, 1.18)
+    below = bands.clamp(max=len(features) - 1).long()
+    above = (below + 1).clamp(max=len(features) - 1)
+    share = (bands.clamp(max=len(features) - 1) - below)[:, None]
+    tilt = torch.linspace(-1, 1, len(features))[:, None] * random.uniform(-0.15, 0.15)
+    return features[below] * (1 - share) + features[above] * share + tilt
 
 
 # The model -----------------------------------------------------------------------------------
