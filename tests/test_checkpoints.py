@@ -18,6 +18,8 @@ PROCESSORS = {  # what a notebook loads beside the model
     "matcher": "BlipProcessor",
     "classifier": "CLIPProcessor",
     "listener": "ClapProcessor",
+    "transcriber": "WhisperProcessor",
+    "speaker": "VitsTokenizer",
 }
 
 

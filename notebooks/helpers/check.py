@@ -253,6 +253,237 @@ def sound_search(answer: object) -> Verdict:
     return Verdict(not wrong + taken, "4 found, 3 None", yours, hint)
 
 
+# --- 2.4. Automatic Speech Recognition -----------------------------------------------------------
+
+
+@functools.cache
+def _transcriber() -> Callable:
+    from transformers import pipeline
+
+    return pipeline("automatic-speech-recognition", model=checkpoint("transcriber"))
+
+
+@self_check("answer is your function itself: from a text to the same text, made comparable.")
+def normalised(answer: object) -> Verdict:
+    """A function that makes texts comparable where they mean the same, and only there."""
+    same, apart = "must become the same", "must stay apart"
+    cases = {
+        "capitals and punctuation are not heard": ("Hello, Rosa!", same, "hello rosa"),
+        "Dr and doctor are one word": ("Dr Stone is in", same, "doctor Stone is in"),
+        "Dr. with a point is doctor, too": ("Ask Dr. Stone.", same, "ask doctor Stone"),
+        "only whole words: Dr is no part of drive": ("Drive on", apart, "doctorive on"),
+        "fifteen is not fifty": ("fifteen euros", apart, "fifty euros"),
+        "15 is not 50": ("15 euros", apart, "50 euros"),
+        "a mark between two digits is part of the number": ("3.50 euros", apart, "350 euros"),
+        "a time of day is no number of three digits": ("at 3:40", apart, "at 340"),
+        "a full stop after a number is no part of it": ("It costs 350.", same, "it costs 350"),
+        "two words are not one": ("a bus stop", apart, "a busstop"),
+        "spaces do not count, however many": ("a  bus - stop", same, "a bus stop"),
+    }
+    for hint, (first, wanted, second) in cases.items():
+        texts = answer(first), answer(second)
+        if not all(isinstance(text, str) for text in texts):
+            return Verdict(False, "a text", texts[0], "Return a text, a str.")
+        if (texts[0].strip() == texts[1].strip()) != (wanted == same):
+            expected = f"{first!r} and {second!r} {wanted}"
+            return Verdict(False, expected, texts, f"{hint[0].upper()}{hint[1:]}.")
+    return Verdict(True, f"{len(cases)} cases of {len(cases)}", f"{len(cases)} cases")
+
+
+@self_check("answer = (a path, an address or a name such as 'greeting', the words that you said).")
+def own_voice(answer: object) -> Verdict:
+    """A recording of the reader's and what is said in it, beside what the transcriber writes."""
+    import jiwer
+    from transformers.models.whisper.english_normalizer import BasicTextNormalizer
+
+    source, said = answer
+    waveform, rate = media.audio(source)
+    seconds, plain = len(waveform) / rate, BasicTextNormalizer()
+    words = plain(said).split()
+    loud = float(np.sqrt(np.mean(waveform**2)))
+    done = {
+        "it lasts from 1 to 30 seconds": 1 <= seconds <= 30,
+        "something can be heard in it": loud > 0.003,
+        "you wrote down three words or more": len(words) >= 3,
+        "they can be said in that time": len(words) <= 6 * seconds,
+    }
+    print("\n".join(f"[{'x' if ok else ' '}] {what}" for what, ok in done.items()))
+    if all(done.values()):
+        heard = _transcriber()(waveform)["text"].strip()
+        wer = jiwer.wer(" ".join(words), plain(heard))
+        print(f"said:  {said}\nheard: {heard}\nWER {wer:.0%} of {len(words)} words")
+    still = next((f"Still open: {what}." for what, ok in done.items() if not ok), None)
+    return Verdict(all(done.values()), "4 of 4", f"{sum(done.values())} of 4", still)
+
+
+@self_check("answer is your function itself: from text, start and end to a list of subtitles.")
+def subtitles(answer: object) -> Verdict:
+    """A function that makes of a phrase subtitles of two lines of at most 42 characters."""
+    short = "That was everything, thank you."
+    two = "My grandmother and I will order twenty-three gloves by Monday."
+    long = " ".join(f"Then Oscar has to repair window {number} by Monday." for number in range(9))
+    for text, start, end in ((short, 1.0, 3.0), (two, 0.0, 4.0), (long, 12.5, 40.0)):
+        shown = [(float(begin), float(finish), str(part)) for begin, finish, part in
+                 answer(text, start, end)]  # fmt: skip
+        lines = [line for *_, part in shown for line in part.split("\n")]
+        begins, ends = [row[0] for row in shown], [row[1] for row in shown]
+        shares = [(finish - begin) / max(1, len(part)) for begin, finish, part in shown]
+        faults = {
+            "No line has over 42 characters.": max(map(len, lines)) > 42,
+            "A subtitle has at most two lines.": any(p.count("\n") > 1 for *_, p in shown),
+            "Cut and lose no word; a hyphen stays inside its word.": (
+                " ".join(lines).split() != text.split()
+            ),
+            "Put two lines on the screen where there are two.": (
+                len(shown) > math.ceil(len(lines) / 2)
+            ),
+            "The first begins at start, the last ends at end.": not np.allclose(
+                [begins[0], ends[-1]], [start, end], atol=0.01
+            ),
+            "Each begins where the one before ends.": not np.allclose(
+                begins[1:], ends[:-1], atol=0.05
+            ),
+            "Share the time out by length: long ones stay longer.": min(shares) <= 0
+            or max(shares) > 1.5 * min(shares),
+        }
+        for hint, faulty in faults.items():
+            if faulty:
+                return Verdict(False, "subtitles that fit and lose nothing", shown, hint)
+    return Verdict(True, "3 phrases of 3", "3 phrases")
+
+
+# --- 2.5. Text to Speech -------------------------------------------------------------------------
+
+
+@functools.cache
+def _speaker() -> Callable:
+    from transformers import pipeline
+
+    return pipeline("text-to-audio", model=checkpoint("speaker"))
+
+
+def _say(text: str, voice: int = 0, rate: float = 1.0, noise: float = 0.667) -> np.ndarray:
+    """A text as the speaker says it with seed 0, shape (samples,)."""
+    from transformers import set_seed
+
+    _speaker().model.noise_scale = noise
+    set_seed(0)
+    said = _speaker()(text, forward_params={"speaker_id": voice, "speaking_rate": rate})
+    return said["audio"].squeeze()
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9']+", text.lower())
+
+
+def _heard(waveform: np.ndarray) -> str:
+    import soxr
+
+    sound = soxr.resample(waveform.astype(np.float32), _speaker().sampling_rate, 16_000)
+    return _transcriber()({"raw": sound, "sampling_rate": 16_000})["text"].strip()
+
+
+@functools.cache
+def _announced(voice: int, rate: float, noise: float) -> tuple[float, int]:
+    """Seconds and wrong words of five announcements through noise, which 2.5 does not use."""
+    import jiwer
+
+    texts = [row["text"] for row in media.examples("speech") if row["language"] == "en"]
+    texts = [text for text in texts if not re.search(r"\d", text)]
+    seconds, wrong = 0.0, 0
+    for text in [text for text in texts if 5 <= len(text.split()) <= 10][5:10]:
+        waveform = _say(text, voice, rate, noise)
+        loud = 0.32 * waveform.std()
+        noisy = waveform + np.random.default_rng(0).normal(0, loud, len(waveform))
+        counts = jiwer.process_words(" ".join(_words(text)), " ".join(_words(_heard(noisy))))
+        seconds += len(waveform) / _speaker().sampling_rate
+        wrong += counts.substitutions + counts.deletions + counts.insertions
+    return seconds, wrong
+
+
+@self_check("Try each voice at a rate near 1 and a low noise scale; answer = (voice, rate, noise).")
+def announcement(answer: object) -> Verdict:
+    """A voice, a rate and a noise scale that cost a railway less than what it uses today."""
+    voice, rate, noise = answer
+    if not 0.25 <= rate <= 4:
+        return Verdict(False, "a rate from 0.25 to 4", rate, "Choose a rate from 0.25 to 4.")
+    (before, missed), (after, wrong) = _announced(0, 0.5, 1.2), _announced(voice, rate, noise)
+    most, cost = 0.8 * (before + missed), after + wrong
+    hint = f"It speaks for {after:.0f} seconds, against {before:.0f} today: speak faster."
+    if wrong > after:
+        hint = f"{wrong} words are wrong, at 1 each: speak nearer to rate 1, with less noise."
+    yours = f"{cost:.1f}: {after:.1f} seconds, {wrong} wrong words"
+    return Verdict(cost <= most, f"at most {most:.1f}", yours, hint)
+
+
+@self_check("answer = (a text with a figure and an abbreviation, the same as it should be spoken).")
+def own_text(answer: object) -> Verdict:
+    """A text of the reader's as written and as spoken, and what the transcriber hears of it."""
+    written, spoken = answer
+    # "approx. 5", "e.g.", "Dr. Brown", "BBC", "5 km"; the end of a sentence is none.
+    short = r"\b(?:[A-Za-z]+\.(?=\s+[a-z\d]|[a-z]\.|,)|(?:[DM]r|Mrs|St|Prof)\.|[A-Z]{2,}\b)"
+    short += r"|(?<=\d )(?:[kcm]?[gml]|min|h|tsp|tbsp)\b"
+    tokenizer = _speaker().tokenizer
+    read = spoken if tokenizer.phonemize else tokenizer.decode(tokenizer(spoken)["input_ids"])
+    lost = sorted(set(spoken.lower()) - set(read.lower()) - set(' "()!:;'))
+    done = {
+        "it is no sentence of this page": written not in str(media.examples("speech")["text"]),
+        "as written, it holds a figure": bool(re.search(r"\d", written)),
+        "as written, it holds an abbreviation": bool(re.search(short, written)),
+        "as spoken, it holds no figure": not re.search(r"\d", spoken),
+        "as spoken, it holds no abbreviation": not re.search(short, spoken),
+        f"the speaker can read every character{f': not {lost[0]!r}' if lost else ''}": not lost,
+        "it has eight words or more": len(_words(spoken)) >= 8,
+    }
+    print("\n".join(f"[{'x' if ok else ' '}] {what}" for what, ok in done.items()))
+    if all(done.values()):
+        waveform = _say(spoken)
+        media.play(waveform, _speaker().sampling_rate, spoken)
+        print(f"said:  {spoken}\nheard: {_heard(waveform)}")
+    still = next((f"Still open: {what}." for what, ok in done.items() if not ok), None)
+    return Verdict(all(done.values()), "7 of 7", f"{sum(done.values())} of 7", still)
+
+
+@self_check("answer is your function itself: it writes lines, a voice and a text each, to a path.")
+def dialogue(answer: object) -> Verdict:
+    """A function that writes a dialogue with pauses to a WAV file at the speaker's rate."""
+    import tempfile
+
+    import soundfile
+
+    rate, last = _speaker().sampling_rate, max(1, _speaker().model.config.num_speakers) - 1
+    lines = [(voice, "77 boxes and 77 cups.") for voice in (0, min(1, last), 0)]
+    with tempfile.TemporaryDirectory() as folder:
+        answer(lines, f"{folder}/dialogue.wav")
+        samples, found = soundfile.read(f"{folder}/dialogue.wav", dtype="float32")
+        kind = soundfile.info(f"{folder}/dialogue.wav").format
+    if (kind, found) != ("WAV", rate):
+        hint = "Give soundfile.write the speaker's own sampling rate."
+        return Verdict(False, f"WAV at {rate:,} Hz", f"{kind} at {found:,} Hz", hint)
+    # Stretches between silences of 0.3 seconds; quieter than a thousandth counts as silent.
+    loud = np.flatnonzero(np.abs(samples) > 0.001 * np.abs(samples).max())
+    said = np.split(loud, np.flatnonzero(np.diff(loud) > 0.3 * rate) + 1)
+    if len(said) != 3:
+        hint = "Put half a second of silence, zeros, between two lines."
+        return Verdict(False, "3 lines between pauses", f"{len(said)} lines", hint)
+    parts = [samples[part[0] : part[-1] + 1] for part in said]
+    if (shortest := min(map(len, parts)) / rate) < 1.5:
+        hint = "The figures are left out: normalise."
+        return Verdict(False, "1.5 seconds a line or more", f"{shortest:.1f} seconds", hint)
+    first, second, third = (_timbre(part) for part in parts)
+    if last and np.abs(second - first).mean() <= np.abs(third - first).mean():
+        hint = "Give each line its own voice, the first of the pair."
+        return Verdict(False, "two voices in turn", "one voice", hint)
+    return Verdict(True, "3 lines, 2 pauses, the rate right", "the same")
+
+
+def _timbre(waveform: np.ndarray) -> np.ndarray:
+    """The mean loudness of 30 bands of frequency, in nepers."""
+    frames = np.lib.stride_tricks.sliding_window_view(waveform, 512)[::256] * np.hanning(512)
+    power = (np.abs(np.fft.rfft(frames)[:, 1:241]) ** 2).mean(0)
+    return np.log(power.reshape(30, 8).mean(1) + 1e-9) / 2
+
+
 # --- 2.6. Object Detection -----------------------------------------------------------------------
 
 
