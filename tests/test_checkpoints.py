@@ -18,8 +18,6 @@ PROCESSORS = {  # what a notebook loads beside the model
     "matcher": "BlipProcessor",
     "classifier": "CLIPProcessor",
     "listener": "ClapProcessor",
-    "transcriber": "WhisperProcessor",
-    "speaker": "VitsTokenizer",
 }
 
 

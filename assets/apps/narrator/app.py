@@ -4,8 +4,7 @@
 
 Each notebook of the course gives it one function, complete in itself, and a test holds the two
 texts together. So far 2.6 counts what the detector sees, 2.7 cuts out what you click on, 2.8
-answers questions about it, which 2.4 takes by ear, 2.5 says it aloud, 2.3 names sounds, and 2.2
-finds a picture by meaning.
+answers questions about it, 2.3 names sounds, and 2.2 finds a picture by meaning.
 """
 
 import sys
@@ -60,45 +59,6 @@ def hears(waveform: np.ndarray, sampling_rate: int, kinds: list[str], sure: floa
     near = sorted(zip((scores / model.logit_scale_a.exp()).tolist(), kinds, strict=True))[-2:]
     words = [("" if c >= sure else "perhaps ") + kind for c, kind in near[::-1] if c > sure - 0.05]
     return " and ".join(words) or "nothing I know"
-
-
-# From 2.4. Automatic Speech Recognition ------------------------------------------------------
-
-
-def asked(waveform: np.ndarray, sampling_rate: int) -> str:
-    """Write down a spoken question, in English whatever language it is asked in."""
-    import soxr
-    from helpers import checkpoint
-    from transformers import WhisperForConditionalGeneration, WhisperProcessor
-
-    name = checkpoint("transcriber")
-    model = WhisperForConditionalGeneration.from_pretrained(name)
-    processor = WhisperProcessor.from_pretrained(name)
-    heard = soxr.resample(waveform, sampling_rate, 16_000)
-    inputs = processor(heard, sampling_rate=16_000, return_tensors="pt").input_features
-    english = model.generation_config.lang_to_id["<|en|>"]
-    task = "transcribe" if model.detect_language(inputs)[0] == english else "translate"
-    written = model.generate(inputs, task=task)
-    return processor.batch_decode(written, skip_special_tokens=True)[0].strip()
-
-
-# From 2.5. Text to Speech --------------------------------------------------------------------
-
-
-def speaks(text: str, voice: int = 0, seed: int = 0) -> tuple[np.ndarray, int]:
-    """Say a text: its waveform, float32 of shape (samples,) in [-1, 1], and its rate in Hz."""
-    import re
-
-    import inflect
-    from helpers import checkpoint
-    from transformers import pipeline, set_seed
-
-    in_words = inflect.engine().number_to_words
-    text = re.sub(r"\d+", lambda figure: f" {in_words(figure[0], andword='')} ", text)
-    speak = pipeline("text-to-audio", model=checkpoint("speaker"))
-    set_seed(seed)
-    said = speak(text, forward_params={"speaker_id": voice})
-    return said["audio"].squeeze().clip(-1, 1), said["sampling_rate"]
 
 
 # From 2.6. Object Detection ------------------------------------------------------------------
@@ -173,12 +133,6 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
         boxes = [(tuple(d["box"].values()), f"{d['label']} {d['score']:.2f}") for d in found]
         return (picture, boxes), f"I see {count(found)}."
 
-    def voice(said: str) -> tuple[int, np.ndarray] | None:
-        if not said.strip():
-            return None
-        waveform, rate = speaks(said)
-        return rate, (waveform * 32_767).astype(np.int16)
-
     def clicked(event: gr.SelectData) -> list[int]:
         return event.index
 
@@ -197,9 +151,6 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
         if not file or not kinds:
             return "Choose a sound, and write what it may be."
         return f"I hear {hears(*media.audio(file, 48_000), kinds)}."
-
-    def hear(file: str | None) -> str:
-        return asked(*media.audio(file)) if file else ""
 
     def find(query: str) -> tuple[Image.Image | None, str]:
         if not query.strip():
@@ -220,9 +171,7 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
                 seen = gr.AnnotatedImage(label="What it saw")
             said = gr.Textbox(label="What it says", interactive=False)
             gr.Examples([[album[i]["image"]] for i in range(4)], picture)
-            told = picture.change(narrate, picture, [seen, said], api_name="narrate")
-            aloud = gr.Audio(label="Its voice", interactive=False)
-            told.then(voice, said, aloud, api_name="say")
+            picture.change(narrate, picture, [seen, said], api_name="narrate")
         with gr.Tab("Cut out"):
             with gr.Row():
                 scene = gr.Image(
@@ -235,10 +184,6 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
         with gr.Tab("Ask"):
             shown = gr.Image(album[0]["image"], type="pil", label="Picture", sources=["upload"])
             question = gr.Textbox(label="What would you like to know?", max_length=200)
-            spoken = gr.Audio(
-                sources=["microphone", "upload"], type="filepath", label="Or ask it aloud"
-            )
-            spoken.change(hear, spoken, question, api_name="hear")
             answered = gr.Textbox(label="It says", interactive=False)
             question.submit(reply, [shown, question], answered, api_name="ask")
         with gr.Tab("Listen"):
@@ -257,9 +202,7 @@ def main() -> None:
     """Load the detector of this tier and serve the page on this machine only."""
     from transformers import pipeline
 
-    device = setup(
-        "detector", "segmenter", "answerer", "embedder", "listener", "transcriber", "speaker"
-    )
+    device = setup("detector", "segmenter", "answerer", "embedder", "listener")
     detect = pipeline("object-detection", model=checkpoint("detector"), device=device)
     build(detect).launch(server_name="127.0.0.1", max_file_size=media.MAX_BYTES)
 
