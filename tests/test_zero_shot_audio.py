@@ -113,9 +113,11 @@ def test_a_denial_changes_nothing_and_single_words_and_imitations_do(said):
 
 
 def test_a_line_drawn_in_the_quiet_holds_there_and_fails_in_noise(said):
-    kept, wrong, fooled = ({}, {}, {})
+    kept, wrong, fooled = {}, {}, {}
     for place, *shares in re.findall(
-        r"^(quiet|loud) offered: (.+) named right, (.+) wrong; left out: (.+) named$", said, re.M
+        r"^(quiet|loud) offered: (.+) named right, (.+) wrong; left out: (.+) named$",
+        said,
+        re.MULTILINE,
     ):
         kept[place], wrong[place], fooled[place] = map(float, shares)
     assert kept["quiet"] >= LIMITS["kept"]

@@ -99,10 +99,13 @@ STAGES = {
 ENCODER = "model.encoder."
 LEARNING = {  # what learns in a stage, by the beginnings of names; in *both* everything does
     "read": (
-        *(f"{ENCODER}{part}" for part in ("layers.2", "layers.3", "layer_norm")),
-        *("model.decoder", "phoneme_table", "word_head"),
+        *(f"{ENCODER}layers.{n}." for n in range(HEARING, len(STEPS_APART))),
+        *(f"{ENCODER}layer_norm", "model.decoder", "phoneme_table", "word_head"),
     ),
-    "hear": (*(f"{ENCODER}{part}" for part in ("conv", "layers.0", "layers.1")), "phoneme_head"),
+    "hear": (
+        *(f"{ENCODER}layers.{n}." for n in range(HEARING)),
+        *(f"{ENCODER}conv", "phoneme_head"),
+    ),
     "both": ("",),
 }
 
@@ -518,7 +521,7 @@ def configuration(tokenizer: WhisperTokenizer) -> WhisperConfig:
     return WhisperConfig(
         vocab_size=len(tokenizer),
         d_model=WIDTH,
-        encoder_layers=4,
+        encoder_layers=len(STEPS_APART),
         decoder_layers=2,
         encoder_attention_heads=12,
         decoder_attention_heads=4,
@@ -555,6 +558,11 @@ class TrimmedEncoder(WhisperEncoder):
         return BaseModelOutput(last_hidden_state=self.layer_norm(hidden))
 
 
+def middle_of(frames: torch.Tensor) -> torch.Tensor:
+    """Of each row of frames that are shown as one, (shown, every), the one that is named."""
+    return frames[:, frames.shape[1] // 2]
+
+
 class LearningTranscriber(WhisperForConditionalGeneration):
     """Whisper with what its stages need.
 
@@ -586,14 +594,13 @@ class LearningTranscriber(WhisperForConditionalGeneration):
         if phonemes is None:
             return super().forward(input_features, **kwargs)
         frames = kwargs["frames"]
-        middle = frames[:, frames.shape[1] // 2]
         if self.stage == "read":
             hidden, parts = self.told(phonemes, frames, surely=False), {}
         else:
             start = self.model.encoder.start(input_features)[:, frames].mean(2)
             hidden = self.model.encoder.through(slice(HEARING), start)
             named = self.phoneme_head(hidden).float().flatten(0, 1)
-            parts = {"phonemes": cross_entropy(named, phonemes[:, middle].flatten())}
+            parts = {"phonemes": cross_entropy(named, phonemes[:, middle_of(frames)].flatten())}
         if self.stage == "hear":
             wanted = self.told(phonemes, frames).detach()
             parts["as_read"] = mse_loss(hidden.float(), wanted) / wanted.var()
@@ -670,7 +677,7 @@ class LearningTranscriber(WhisperForConditionalGeneration):
         )
         logits = self.proj_out(out.last_hidden_state).float()
         some = slice(None, None, 3 // frames.shape[1])  # one in 60 ms is enough
-        middle = frames[:, frames.shape[1] // 2]
+        middle = middle_of(frames)
         named = self.word_head(heard[:, some]).float()
         return {
             "tokens": cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100),
