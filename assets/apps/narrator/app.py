@@ -49,8 +49,7 @@ def hears(waveform: np.ndarray, sampling_rate: int, kinds: list[str], sure: floa
     from helpers import checkpoint
     from transformers import ClapModel, ClapProcessor
 
-    name = checkpoint("listener")
-    model, prepare = ClapModel.from_pretrained(name), ClapProcessor.from_pretrained(name)
+    model, prepare = (c.from_pretrained(checkpoint("listener")) for c in (ClapModel, ClapProcessor))
     ears = prepare.feature_extractor
     sound = soxr.resample(waveform, sampling_rate, ears.sampling_rate)[: ears.nb_max_samples]
     texts = [f"This is a sound of {kind}." for kind in kinds]
