@@ -57,6 +57,21 @@ VOICES: dict[str, Voice] = (
     | _voices("spanish", "es", "roa/es", "m1 m3 m7 f1 f2 f3 Alicia edward", "m5 f5")
     | _voices("mexican", "es", "roa/es-419", "m2 f3", "f4")
 )
+# The crowd of the transcriber's training: each accent in many more throats, none of them one that
+# is kept out above (AnxiousAndy, steph2 and steph3 are too near to one).
+THROATS = (
+    "m1 m2 m3 m4 m6 m7 f1 f2 f3 Annie edward belinda linda Alicia Alex Andrea Denis Diogo Gene "
+    "Gene2 Henrique Hugo Jacky Lee Marco Michael Mike Nguyen adam anika antonio aunty benjamin "
+    "boris caleb david ed grandma grandpa gustave iven iven2 john marcelo max michel miguel "
+    "norbert pablo paul pedro quincy rob robert sandro shelby travis victor zac klatt klatt2"
+)
+CROWD: dict[str, Voice] = {
+    name: voice
+    for kept in VOICES.values()
+    for name, voice in _voices(
+        f"crowd_{kept.accent}", kept.language, kept.espeak.partition("+")[0], THROATS
+    ).items()
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +92,7 @@ def speak(text: str, voice: str, speed: int = 165, pitch: int = 50) -> Speech:
     Args:
         text: one or a few sentences; espeak-ng reads figures and abbreviations in its own way, so
             give it `Sentence.spoken`.
-        voice: a key of VOICES.
+        voice: a key of VOICES, or of CROWD.
         speed: words per minute, 80 to 400.
         pitch: 0 to 99; 50 is the voice's own.
 
@@ -85,14 +100,15 @@ def speak(text: str, voice: str, speed: int = 165, pitch: int = 50) -> Speech:
         ValueError: an unknown voice, an empty text, a speed or pitch out of range.
         OSError: espeak-ng is not installed.
     """
-    if voice not in VOICES:
+    known = VOICES | CROWD
+    if voice not in known:
         raise ValueError(f"There is no voice {voice!r}: choose one of {', '.join(VOICES)}.")
     if not text.strip():
         raise ValueError("There is nothing to say: give a text.")
     if not (80 <= speed <= 400 and 0 <= pitch <= 99):
         raise ValueError(f"speed is {speed} and pitch {pitch}: 80 to 400, and 0 to 99.")
     espeak = _espeak()
-    espeak.choose(VOICES[voice].espeak, speed, pitch)
+    espeak.choose(known[voice].espeak, speed, pitch)
     samples, events = espeak.synthesize(text)
     rate = espeak.sampling_rate
     seconds = len(samples) / rate
