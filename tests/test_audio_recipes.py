@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import needs_espeak
+from conftest import ROOT, needs_espeak
 from recipes import assert_learns_and_resumes
 from speaker import HOP, Said, Spelling, character_ends, frame_lengths, said
 from toytown.sentences import Sentence
 from toytown.speech import SAMPLING_RATE
+from training import options
 from transcriber import (
     LearningTranscriber,
     configuration,
@@ -31,6 +32,17 @@ STAGES = {  # where it has some: folders of states
 def test_its_recipe_learns_and_resumes_from_what_it_has_learnt(role: str, tmp_path: Path):
     seeded = role != "listener"  # the tokenizers library has no seed for BPE-dropout
     assert_learns_and_resumes(role, tmp_path / "build", STAGES.get(role, ("",)), seeded=seeded)
+
+
+def test_a_few_steps_to_try_a_recipe_touch_neither_its_checkpoint_nor_its_corpus(monkeypatch):
+    folders = {}
+    for command in (["listener.py"], ["listener.py", "--smoke"]):
+        monkeypatch.setattr("sys.argv", command)
+        args = options("listener", "A recipe.")
+        folders[args.smoke] = (args.build, args.output)
+    assert folders[False] == (ROOT / "training/listener", ROOT / "assets/checkpoints/listener")
+    assert folders[True][0] != folders[False][0]
+    assert folders[True][1].is_relative_to(ROOT / "training")
 
 
 def test_a_written_word_lasts_as_long_as_what_is_said_for_it():

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from conftest import needs_espeak
-from toytown.speech import SAMPLING_RATE, VOICES, gain, noise, room, speak, with_noise
+from toytown.speech import CROWD, SAMPLING_RATE, VOICES, gain, noise, room, speak, with_noise
 
 pytestmark = needs_espeak
 TEXT = "The red bus is late."
@@ -36,6 +36,22 @@ def test_there_are_voices_of_three_languages_and_some_are_kept_out_of_training()
         assert 3 <= sum(not voice.trained for voice in mine) < len(mine) / 2
     assert len(VOICES) >= 16
     assert len({voice.espeak for voice in VOICES.values()}) == len(VOICES)
+
+
+def test_the_crowd_of_the_training_has_none_of_the_voices_that_are_kept_out():
+    for language in ("en", "fr", "es"):
+        kept = {v.espeak.partition("+")[2] for v in VOICES.values() if v.language == language}
+        kept -= {v.espeak.partition("+")[2] for v in VOICES.values() if v.trained}
+        crowd = {v.espeak.partition("+")[2] for v in CROWD.values() if v.language == language}
+        assert kept and len(crowd) >= 50
+        assert not kept & crowd
+
+
+@pytest.mark.parametrize("voice", [name for name in CROWD if "american" in name])
+def test_a_throat_of_the_crowd_is_heard(voice: str):
+    waveform = speak(TEXT, voice).waveform
+    assert 0.02 < level(waveform) < 0.4
+    assert 0.8 < len(waveform) / SAMPLING_RATE < 4
 
 
 @pytest.mark.parametrize("voice", VOICES)

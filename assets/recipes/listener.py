@@ -454,8 +454,9 @@ def examined(model: ClapModel, each: int, first: int) -> dict:
     weak = []
     for number, kind in enumerate(KINDS):
         others = [int(k) for k in named_as[number] if k != number]
-        other = KINDS[max(set(others), key=others.count)] if others else ""
-        weak.append((kind, 1 - len(others) / each, other))
+        if others:
+            other = KINDS[max(set(others), key=others.count)]
+            weak.append((kind, 1 - len(others) / each, other))
     found["weak"] = sorted(weak, key=lambda row: row[1])[:4]
 
     validation = embedded(model, alone("validation", each, first)) @ told_as(model, labels).T
@@ -480,13 +481,13 @@ def card(folder: Path) -> str:
     model = ClapModel.from_pretrained(folder)
     more = examined(model, TEST_EACH, FRESH)
     weak = [
-        f"{kind} ({right:.2f}, most often taken for {other})" if other else f"{kind} ({right:.2f})"
+        f"{kind} ({right:.2f}, most often taken for {other})"
         for kind, right, other in more.pop("weak")
     ]
     return CARD.format(
         **measured(model, "test", TEST_EACH, first=FRESH, mixtures=300),
         **more,
-        weak="; ".join(weak),
+        weak="; ".join(weak) or "none",
         least=min(more["template"].values()),
         kinds=len(KINDS),
         chance=1 / len(KINDS),
@@ -510,9 +511,10 @@ tags: [clap, toytown]
 
 A genuine CLAP ([Wu et al., 2022](https://arxiv.org/abs/2211.06687)), small: {parameters:,}
 parameters, {megabytes:.1f} MB in half precision (loaded in float32), trained from nothing on
-synthesised sounds of [Toytown](../../recipes/toytown) and texts about them. Any labels in its words
-will do. It hears 48 kHz, five seconds at once: a shorter sound is repeated, of a longer one
-`truncation="rand_trunc"` hears five seconds at random, so that two calls can differ.
+synthesised sounds of [Toytown](../../recipes/toytown) and texts about them. Labels may be
+any sentence of words that it has read. It hears 48 kHz, five seconds at once: a shorter sound is
+repeated, of a longer one `truncation="rand_trunc"` hears five seconds at random, so that two calls
+can differ.
 
 ```python
 from transformers import pipeline
@@ -547,12 +549,12 @@ On {sounds} sounds of {kinds} kinds whose seeds no training has seen, each named
 | both sounds of a mixture are the nearest two of {kinds} labels | {both:.3f} |
 | a caption's nearest clip in a hundred (24 single, 76 mixtures) has all it names | {recall:.3f} |
 
-The weakest kinds: {weak}.
+Kinds that are not always right: {weak}.
 
 "None of these": of the cosine with the nearest of {kinds} labels, {threshold:.2f} is the value that
-19 of 20 validation sounds reach. {kept:.3f} of the test sounds reach it, and {silent:.3f} of clips
-with nothing but faint noise do not; of sounds whose own label is not offered, {left_out:.3f} do
-not.
+19 of 20 validation sounds reach. Below it, and so rightly named nothing, are {left_out:.3f} of the
+sounds whose own label is not offered, but only {silent:.3f} of clips with nothing but faint noise.
+Above it, and so named, are {kept:.3f} of the test sounds.
 
 ## Training
 

@@ -26,13 +26,16 @@ def options(role: str, description: str) -> argparse.Namespace:
     """The command line that all recipes share."""
     parser = argparse.ArgumentParser(description=description.strip().split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--build", type=Path, default=ROOT / "training" / role, help="working files"
-    )
-    parser.add_argument("--output", type=Path, default=CHECKPOINTS / role, help="the checkpoint")
+    parser.add_argument("--build", type=Path, help=f"working files; training/{role} if not given")
+    parser.add_argument("--output", type=Path, help=f"assets/checkpoints/{role} if not given")
     parser.add_argument("--smoke", action="store_true", help="a few steps: the loss must fall")
     parser.add_argument("--measure", action="store_true", help="only measure what --output holds")
-    return parser.parse_args()
+    args = parser.parse_args()
+    # A few steps must not take the place of the checkpoint, nor their small corpus of the real one.
+    folder = ROOT / "training" / ("smoke" if args.smoke else "") / role
+    args.build = args.build or folder
+    args.output = args.output or (folder / "checkpoint" if args.smoke else CHECKPOINTS / role)
+    return args
 
 
 def trainer_arguments(folder: Path, steps: int, seed: int, **more) -> TrainingArguments:
