@@ -617,6 +617,21 @@ def test_one_sample_is_a_sound_and_silence_is_one():
         assert waveform.shape == samples.shape and np.isfinite(waveform).all()
 
 
+def test_a_sample_that_resampling_leaves_nothing_of_is_one_sentence():
+    with pytest.raises(ValueError, match="too short for a sample at 16,000 Hz: record more"):
+        media.audio(wav(np.full(1, 0.5, np.float32), 48_000))
+
+
+def test_a_small_file_of_many_channels_is_refused_before_it_is_decoded():
+    silence = np.zeros((60 * 192_000, 8), np.int16)
+    with soundfile.SoundFile(file := io.BytesIO(), "w", 192_000, 8, format="FLAC") as written:
+        for _ in range(3):
+            written.write(silence)
+    assert len(file.getvalue()) < media.MAX_BYTES
+    with pytest.raises(ValueError, match="has 8 channels: save it with one or two"):
+        media.audio(file.getvalue())
+
+
 @pytest.mark.parametrize(
     ("name", "data", "sentence"),
     [

@@ -17,7 +17,7 @@ what makes a small one learn in minutes:
 3. Then ("read") the text encoder that reads letters, and the flow, by the same KL divergence, from
    latents that stay as they are; a step costs a tenth of the first stage's.
 4. Then ("time") the stochastic duration predictor, by its own likelihood.
-5. Last ("polish") the decoder alone, with the paper's discriminators, three of its five periods.
+5. Last ("polish") the decoder alone, with discriminators of the paper's kind, of four periods.
 """
 
 import json
@@ -49,6 +49,7 @@ from training import (
     continued,
     facts,
     in_evaluation,
+    made_for,
     parameters,
     plain,
     run,
@@ -83,10 +84,10 @@ SEGMENT = 32  # frames that the decoder is trained on at a time
 @cache
 def tokenizer() -> VitsTokenizer:
     """Characters, lower-case; what is not among them is left out. Saved with the checkpoint."""
-    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
-        json.dump({name: i for i, name in enumerate(("<pad>", "<unk>", *CHARACTERS))}, file)
-        file.flush()
-        return VitsTokenizer(file.name, add_blank=False, normalize=True, phonemize=False)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "vocab.json"
+        file.write_text(json.dumps({c: i for i, c in enumerate(("<pad>", "<unk>", *CHARACTERS))}))
+        return VitsTokenizer(str(file), add_blank=False, normalize=True, phonemize=False)
 
 
 @dataclass
@@ -120,7 +121,7 @@ def said(split: str, index: int, speaker: int | None = None) -> Said:
     if set(text) - set(CHARACTERS):
         raise ValueError(f"{written!r} holds characters that no voice was taught to read.")
     speech = speak(written, list(VOICES.values())[speaker], speed, pitch)
-    samples = int((speech.words[-1][3] + PAUSE) * SAMPLING_RATE)
+    samples = int((speech.end + PAUSE) * SAMPLING_RATE)
     samples = -(-samples // HOP) * HOP
     waveform = np.zeros(samples, np.float32)
     waveform[: len(speech.waveform)] = 0.8 * speech.waveform[:samples]
@@ -253,10 +254,11 @@ def _said(job: tuple[str, int]) -> Said:
 
 
 def corpus(folder: Path, counts: dict[str, int]) -> Corpus:
-    """So many utterances of each split, made in `folder` if they are not there."""
+    """So many utterances of each split, made under `folder` if they are not there."""
+    folder = made_for(folder, voices=VOICES, **counts)
     if not (folder / "rows.json").is_file():  # written last
         folder.mkdir(parents=True, exist_ok=True)
-        with multiprocessing.get_context("fork").Pool(1) as pool:
+        with multiprocessing.Pool(1) as pool:
             jobs = [(split, index) for split, count in counts.items() for index in range(count)]
             utterances = list(pool.imap(_said, jobs, chunksize=50))
         pairs: Counter = Counter()
@@ -605,7 +607,7 @@ class LearningVits(VitsModel):
 
 
 def configuration() -> VitsConfig:
-    """A VITS of 2.7 million parameters."""
+    """The architecture: VITS, in small."""
     return VitsConfig(
         attn_implementation="eager",
         vocab_size=len(CHARACTERS) + 2,
@@ -689,8 +691,10 @@ class SpeakerTrainer(TimedTrainer):
 @torch.no_grad()
 def cached_latents(model: LearningVits, spoken: Corpus, folder: Path) -> np.ndarray:
     """The posterior's means and log deviations: float16, (frames of all, 2 * channels)."""
-    path = folder / "latents.npy"
+    weights = torch.cat([part.flatten() for part in model.posterior_encoder.state_dict().values()])
+    path = made_for(folder / "latents", weights=float(weights.double().sum())) / "latents.npy"
     if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
         model.eval()
         found = []
         everything = Batches(spoken, "train", 0, 0)
@@ -800,15 +804,16 @@ def measured(
 
     Returns: `wer`, by voice, through the transcriber (None where there is none); `espeak`, the same
     of the synthesiser's own speech; `voices`, how often a linear classifier of mean MFCCs, fitted
-    on the first half, names the voice in the second; `peak`, the largest sample; `jump`, the
-    largest step between samples; `espeak_jump`, the synthesiser's.
+    on the first half, names the voice in the second; `full`, how many samples are beyond 0.98
+    (the decoder's last layer holds them below 1); `jump`, the largest step between samples;
+    `espeak_jump`, the synthesiser's.
     """
     transcriber = transcriber or CHECKPOINTS / "transcriber"
     listen = None
     if (transcriber / "model.safetensors").is_file():
         listen = pipeline("automatic-speech-recognition", model=str(transcriber))
     wer: dict = dict.fromkeys(VOICES)
-    espeak_wer, timbres, labels, peaks, jumps, theirs = dict(wer), [], [], [], [], []
+    espeak_wer, timbres, labels, jumps, theirs, full = dict(wer), [], [], [], [], 0
     for speaker, name in enumerate(VOICES):
         written, heard, heard_espeak = [], [], []
         for index in range(first, first + count):
@@ -817,7 +822,7 @@ def measured(
             example = said(split, index, speaker).waveform.astype(np.float32) / 32_767
             timbres.append(timbre(waveform))
             labels.append(speaker)
-            peaks.append(np.abs(waveform).max())
+            full += int((np.abs(waveform) > 0.98).sum())
             jumps.append(np.abs(np.diff(waveform)).max())
             theirs.append(np.abs(np.diff(example)).max())
             if listen:
@@ -837,7 +842,7 @@ def measured(
         "wer": wer,
         "espeak": espeak_wer,
         "voices": float(classifier.score(timbres[~half], labels[~half])),
-        "peak": float(max(peaks)),
+        "full": full,
         "jump": float(max(jumps)),
         "espeak_jump": float(max(theirs)),
     }
@@ -913,7 +918,7 @@ transcriber (word error rate, without case and punctuation):
 |---|---|
 | voices told apart by a linear classifier of mean MFCCs | {voices:.3f} |
 | seconds of speech a second, one core | {faster:.0f} |
-| largest sample | {peak:.2f} |
+| samples beyond 0.98, which would clip | {full} |
 | largest step between samples (espeak-ng's own) | {jump:.2f} ({espeak_jump:.2f}) |
 
 ## Training

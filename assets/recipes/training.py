@@ -189,6 +189,17 @@ def in_evaluation(measure: Callable) -> Callable:
     return measured
 
 
+def made_for(folder: Path, **settings: object) -> Path:
+    """The folder under `folder` for what is made with these settings by Toytown as it is.
+
+    Where one of the two changes it is another folder, and an old corpus is not taken for the new.
+    """
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for source in sorted((ROOT / "assets" / "recipes" / "toytown").glob("*.[pt]*")):
+        digest.update(source.read_bytes())
+    return folder / digest.hexdigest()[:12]
+
+
 def last_checkpoint(folder: Path) -> str | None:
     """The newest complete training state in `folder`, or None. Half-written ones are removed."""
     steps = {}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 25_000_000
 MAX_PIXELS = 50_000_000
 MAX_SECONDS = 600  # of sound
+MAX_SAMPLES = 2 * 600 * 192_000  # of all channels: ten minutes in stereo at the highest rate
 DOWNLOAD_SECONDS = 20
 # What Pillow and libsndfile decode by themselves: no Ghostscript for .eps, no ffmpeg for .mp4.
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -92,12 +93,15 @@ def audio(source: str | Path | bytes, sampling_rate: int = 16_000) -> tuple[np.n
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             kind, rate, seconds = file.format, file.samplerate, file.frames / file.samplerate
-            channels = file.read(int(MAX_SECONDS * rate), dtype="float32", always_2d=True)
+            if seconds > MAX_SECONDS:
+                minutes = f"{seconds / 60:.0f} minutes: cut it to {MAX_SECONDS // 60}"
+                raise ValueError(f"{name} lasts {minutes}.")
+            if file.frames * file.channels > MAX_SAMPLES:
+                raise ValueError(f"{name} has {file.channels} channels: save it with one or two.")
+            channels = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError:
         sentence = f"{name} is damaged or no sound we read: save it as WAV, FLAC, OGG or MP3."
         raise ValueError(sentence) from None
-    if seconds > MAX_SECONDS:
-        raise ValueError(f"{name} lasts {seconds / 60:.0f} minutes: cut it to {MAX_SECONDS // 60}.")
     kind = {"MPEG": "MP3", "WAVEX": "WAV"}.get(kind, kind)
     claimed = AUDIO_FORMATS.get(Path(name).suffix.lower(), kind)
     if claimed != kind:
@@ -105,6 +109,8 @@ def audio(source: str | Path | bytes, sampling_rate: int = 16_000) -> tuple[np.n
     if not channels.size or not np.isfinite(channels).all():
         raise ValueError(f"{name} holds no sound: record it again.")
     waveform = soxr.resample(channels.mean(axis=1), rate, sampling_rate)
+    if not waveform.size:
+        raise ValueError(f"{name} is too short for a sample at {sampling_rate:,} Hz: record more.")
     # Resampling may overshoot, and float files may hold more than full scale.
     return waveform / max(1, np.abs(waveform).max(initial=0)), sampling_rate
 

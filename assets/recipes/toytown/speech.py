@@ -85,6 +85,11 @@ class Speech:
         tuple[int, int, float, float]
     ]  # the word's place in the text, [from, to); its times
 
+    @property
+    def end(self) -> float:
+        """When the last word ends; a pause follows."""
+        return self.words[-1][3]
+
 
 def speak(text: str, voice: str, speed: int = 165, pitch: int = 50) -> Speech:
     """Say a text.
