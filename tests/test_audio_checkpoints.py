@@ -1,16 +1,34 @@
-"""The listener on fresh sounds, and in its pipeline."""
+"""The audio checkpoints on fresh sounds: what they hear and write; their pipelines."""
 
 import tomllib
 
 import listener
 import numpy as np
 import pytest
-from conftest import ROOT
-from transformers import ClapModel, pipeline
+import speaker
+import transcriber
+from conftest import ROOT, needs_espeak
+from toytown.speech import SAMPLING_RATE, VOICES, noise
+from transformers import (
+    ClapModel,
+    WhisperForConditionalGeneration,
+    WhisperTokenizer,
+    pipeline,
+)
 
 CHECKPOINTS = ROOT / "assets" / "checkpoints"
 THRESHOLDS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))
 FRESH = 100_000  # behind what the cards were measured on
+
+
+@pytest.fixture(scope="module")
+def heard() -> tuple[WhisperForConditionalGeneration, WhisperTokenizer]:
+    folder = CHECKPOINTS / "transcriber"
+    model = WhisperForConditionalGeneration.from_pretrained(folder).eval()
+    return model, WhisperTokenizer.from_pretrained(folder)
+
+
+# ---- the listener
 
 
 def test_the_listener_names_sounds_and_both_of_two_and_finds_what_a_text_says():
@@ -38,3 +56,63 @@ def test_the_listener_works_in_its_pipeline():
     found = listen(waveform, candidate_labels=list(listener.LABELS.values()))
     assert found[0]["label"] == listener.LABELS[listener.KINDS[0]]
     assert sum(one["score"] for one in found) == pytest.approx(1, abs=1e-4)
+
+
+# ---- the transcriber
+
+
+def test_there_are_three_voices_that_no_training_heard():
+    assert sum(not v.trained and v.language == "en" for v in VOICES.values()) >= 3
+    assert not {name for name in speaker.VOICES.values() if not VOICES[name].trained}
+
+
+@needs_espeak
+@pytest.mark.parametrize(
+    ("condition", "options"),
+    [
+        ("known_voices", {}),
+        ("unseen_voices", {"trained_voices": False}),
+        ("noise_10_decibels", {"decibels": 10.0}),
+    ],
+)
+def test_the_transcriber_writes_what_is_said(heard, condition: str, options: dict):
+    limits = THRESHOLDS["transcriber"]
+    scores = transcriber.measured(*heard, "test", limits["sentences"], FRESH, **options)
+    for language in transcriber.SHARES:
+        assert scores[f"wer_{language}"] <= limits[condition][language], scores
+        assert scores[f"language_{language}"] >= limits["language"], scores
+    if condition == "known_voices":
+        assert scores["chrf_fr"] >= limits["chrf"] and scores["chrf_es"] >= limits["chrf"], scores
+
+
+@needs_espeak
+def test_the_transcriber_tells_when_each_sentence_is_said(heard):
+    limits = THRESHOLDS["transcriber"]
+    told = transcriber.on_time(*heard, limits["recordings"], FRESH)
+    assert told["within"] >= limits["within_quarter_second"], told
+    assert told["invented"] <= limits["invented_sentences"], told
+
+
+@needs_espeak
+def test_the_transcriber_works_in_its_pipeline_with_times_of_words(capfd):
+    transcribe = pipeline("automatic-speech-recognition", model=str(CHECKPOINTS / "transcriber"))
+    sentence, waveform = transcriber.recorded("test", FRESH)
+    sound = {"raw": waveform, "sampling_rate": SAMPLING_RATE}
+    found = transcribe(sound, return_timestamps="word")
+    assert transcriber.word_error_rate([sentence.text], [found["text"]]) <= 0.2
+    times = [moment for chunk in found["chunks"] for moment in chunk["timestamp"]]
+    assert times == sorted(times)
+    assert times[-1] <= len(waveform) / SAMPLING_RATE + 0.2
+    assert "max_new_tokens" not in capfd.readouterr().err, "the generation config is complete"
+
+
+@pytest.mark.parametrize("kind", ["silence", "white", "music", "speech"])
+def test_the_transcriber_writes_little_where_nobody_speaks(heard, kind: str):
+    random = np.random.default_rng(FRESH)
+    clips = [
+        np.zeros(80_000, np.float32) if kind == "silence" else 0.1 * noise(random, 80_000, kind)
+        for _ in range(8)
+    ]
+    texts = transcriber.transcripts(*heard, clips, language="en", task="transcribe")
+    words = sum(len(text.split()) for text in texts)
+    assert words <= THRESHOLDS["transcriber"]["words_of_nothing"][kind], texts

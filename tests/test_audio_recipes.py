@@ -23,7 +23,7 @@ from transformers.models.whisper.modeling_whisper import sinusoids
 
 STAGES = {  # where it has some: folders of states
     "speaker": ("sound", "read", "time", "polish"),
-    "transcriber": ("read", "hear", "both"),
+    "transcriber": ("read", "hear", "both", "long"),
 }
 
 

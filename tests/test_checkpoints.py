@@ -18,6 +18,7 @@ PROCESSORS = {  # what a notebook loads beside the model
     "matcher": "BlipProcessor",
     "classifier": "CLIPProcessor",
     "listener": "ClapProcessor",
+    "transcriber": "WhisperProcessor",
 }
 
 

@@ -664,10 +664,11 @@ def test_a_notebook_stores_pictures_and_sounds_small_with_their_words():
         "from helpers import media; import numpy as np",
         "media.show(media.image('astronaut').resize((2000, 2000)), alt='An astronaut & a flag')",
         "media.play(np.sin(np.arange(32_000) / 6) / 2, 16_000, transcript='A <low> tone')",
+        "media.play(np.sin(np.arange(32_000) / 6), 16_000, 'A <low> tone', folded=True)",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
-    shown, played = (cell.outputs[0] for cell in notebook.cells[1:])
+    shown, played, folded = (cell.outputs[0] for cell in notebook.cells[1:])
     import base64
 
     picture = base64.b64decode(shown.data["image/jpeg"])
@@ -676,6 +677,8 @@ def test_a_notebook_stores_pictures_and_sounds_small_with_their_words():
     assert len(picture) < 150_000
     html = played.data["text/html"]
     assert "<figcaption>A &lt;low&gt; tone</figcaption>" in html
+    words = "<details><summary>What is said</summary>A &lt;low&gt; tone</details>"
+    assert words in folded.data["text/html"]
     mp3 = base64.b64decode(html.partition("base64,")[2].partition('"')[0])
     waveform, rate = soundfile.read(io.BytesIO(mp3))
     assert rate == 16_000 and len(waveform) == pytest.approx(32_000, rel=0.1)

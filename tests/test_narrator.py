@@ -1,9 +1,11 @@
 """The Narrator's app: a real server on the loopback, asked by the real client."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 
+import jiwer
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -137,6 +139,32 @@ def test_what_is_a_little_under_the_line_comes_with_a_doubt_and_silence_is_nothi
     assert hears(waveform, rate, kinds, sure=0.54) == "perhaps rain falling"
     assert hears(waveform, rate, kinds, sure=0.9) == "nothing I know"
     assert hears(np.zeros(rate, np.float32), rate, kinds) == "nothing I know"
+
+
+def test_it_writes_down_a_spoken_question_in_english(narrator: Client):
+    rows = [json.loads(line) for line in (SPEECH.parent / "speech.jsonl").read_text().splitlines()]
+    asked = [row for row in rows if row["text"].endswith("?") and row["known_voice"]]
+    heard = [
+        narrator.predict(handle_file(str(SPEECH.parent / row["file"])), api_name="/hear")
+        for row in asked
+    ]
+    truths = [row["english"] for row in asked]
+    assert jiwer.wer(plain(truths), plain(heard)) <= 0.3
+    assert narrator.predict(None, api_name="/hear") == ""
+
+
+def test_a_question_is_heard_at_any_sampling_rate():
+    from app import asked
+    from helpers import media
+
+    file = SPEECH / "en-14.ogg"
+    texts = [asked(*media.audio(file, rate)) for rate in (48_000, 16_000)]
+    assert jiwer.wer(*texts) <= 0.3
+
+
+def plain(texts: list[str]) -> list[str]:
+    """Lower-case, without punctuation."""
+    return [" ".join(re.findall(r"[\w']+", text.lower())) for text in texts]
 
 
 def test_an_answer_that_it_is_not_sure_of_comes_with_a_doubt():

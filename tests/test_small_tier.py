@@ -23,6 +23,7 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 
 NOTEBOOKS = {
     "2.3. Zero_Shot_Audio_Classification": ("listener",),
+    "2.4. Automatic_Speech_Recognition": ("transcriber",),
     "2.6. Object_Detection": ("detector", "segmenter", "captioner"),
     "2.7. Image_Segmentation": ("segmenter", "detector"),
     "2.8. Multimodal_Models": ("matcher", "captioner", "answerer", "classifier"),
@@ -147,11 +148,21 @@ def clap() -> tuple:
     return transformers.ClapModel(config), transformers.ClapProcessor(hearing, tokens)
 
 
+def whisper() -> tuple:
+    """Ours: its window, bands and kinds of tokens are those of the Hub's."""
+    folder = ROOT / "assets/checkpoints/transcriber"
+    return (
+        transformers.WhisperForConditionalGeneration.from_pretrained(folder),
+        transformers.WhisperProcessor.from_pretrained(folder),
+    )
+
+
 MAKERS = {
     "detector": detr,
     "segmenter": sam,
     "classifier": clip,
     "listener": clap,
+    "transcriber": whisper,
 }
 
 

@@ -96,6 +96,77 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
             ("tests[0]", "answer is your function itself"),
         ],
     },
+    "2.4. Automatic_Speech_Recognition": {
+        "normalised": [
+            ("str.lower", "Capitals and punctuation are not heard"),
+            ("plain", "Dr and doctor are one word"),
+            (
+                'lambda text: plain(text.lower().replace("dr", "doctor"))',
+                "Only whole words: Dr is no part of drive",
+            ),
+            (
+                'lambda text: " ".join(re.sub(r"[^\\w\\s]", "", '
+                're.sub(r"\\bdr\\b", "doctor", text.lower())).split())',
+                "A mark between two digits is part of the number",
+            ),
+            (
+                'lambda text: " ".join(re.sub(r"(?<!\\d)[^\\w\\s]", " ", '
+                're.sub(r"\\bdr\\b[.]?", "doctor", text.lower())).split())',
+                "A full stop after a number is no part of it",
+            ),
+            (
+                'lambda text: "".join(re.findall("[a-z0-9.:]", '
+                're.sub(r"\\bdr\\b[.]?", "doctor", text.lower()).rstrip(".")))',
+                "Two words are not one",
+            ),
+            ('lambda text: ""', "Only whole words: Dr is no part of drive"),
+            ("lambda text: text.lower().split()", "Return a text"),
+            ('"doctor"', "your function itself"),
+        ],
+        "own_voice": [
+            ('("greeting", "")', "Still open: you wrote down three words or more"),
+            ('("meeting", truth)', "Still open: it lasts from 1 to 30 seconds"),
+            ('("greeting", truth)', "Still open: they can be said in that time"),
+            ('("nowhere.wav", "Good morning to you")', "answer = (a path, an address or a name"),
+            ('"greeting"', "answer = (a path, an address or a name"),
+        ],
+        "subtitles": [
+            ("lambda text, start, end: [(start, end, text)]", "No line has over 42 characters"),
+            (
+                "def answer(text, start, end):\n"
+                "    import textwrap\n"
+                "    lines = textwrap.wrap(text, 42)\n"
+                '    shown = ["\\n".join(lines[i : i + 2]) for i in range(0, len(lines), 2)]\n'
+                "    return [(start, end, part) for part in shown]",
+                "Cut and lose no word",
+            ),
+            (
+                "def answer(text, start, end):\n"
+                "    import textwrap\n"
+                "    lines = textwrap.wrap(text, 42, break_on_hyphens=False)\n"
+                '    return [(start, end, "\\n".join(lines))]',
+                "A subtitle has at most two lines",
+            ),
+            (
+                "def answer(text, start, end):\n"
+                "    import textwrap\n"
+                "    lines = textwrap.wrap(text, 42, break_on_hyphens=False)\n"
+                "    step = (end - start) / len(lines)\n"
+                "    times = [start + i * step for i in range(len(lines))]\n"
+                "    return [(t, t + step, line) for t, line in zip(times, lines, strict=True)]",
+                "Put two lines on the screen",
+            ),
+            (
+                "def answer(text, start, end):\n"
+                "    import textwrap\n"
+                "    lines = textwrap.wrap(text, 42, break_on_hyphens=False)\n"
+                '    shown = ["\\n".join(lines[i : i + 2]) for i in range(0, len(lines), 2)]\n'
+                "    return [(start, end, part) for part in shown]",
+                "Each begins where the one before ends",
+            ),
+            ("[(0, 1, 'a')]", "your function itself"),
+        ],
+    },
     "2.6. Object_Detection": {
         "two_thresholds": [
             ("(0.5, 0.5)", "A and B can be served cheaper"),

@@ -31,6 +31,7 @@ CAST = {
     "m": ("american_m3", "scottish_m4", "british_m2"),
 }
 BULLETIN_SECONDS = 120
+GREETING = "Good morning, Rosa, you look happy, are you going to the market?"
 MIXTURES = {"farm": ("bark", "moo"), "storm": ("rain", "thunder"), "street": ("siren", "footsteps")}
 
 
@@ -86,9 +87,7 @@ def performed(lines: list[tuple[str, str, Sentence]], random: np.random.Generato
 def recordings(folder: Path) -> list[dict]:
     """A greeting, a meeting of three, a bulletin of two minutes, and two noises at once."""
     random = np.random.default_rng((SEEDS["test"], 0))
-    hello = Sentence(
-        "Hello, this is the Toytown course.", "Hello, this is the Toytown course.", "en", "", ""
-    )
+    hello = Sentence(GREETING, GREETING, "en", "", "")
     turns = meeting(np.random.default_rng((SEEDS["test"], MEETING)))
     names = list(dict.fromkeys(name for name, _ in turns))
     sexes, voices = dict(PEOPLE), {}

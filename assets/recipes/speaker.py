@@ -258,7 +258,7 @@ def corpus(folder: Path, counts: dict[str, int]) -> Corpus:
     folder = made_for(folder, voices=VOICES, **counts)
     if not (folder / "rows.json").is_file():  # written last
         folder.mkdir(parents=True, exist_ok=True)
-        with multiprocessing.Pool(1) as pool:
+        with multiprocessing.Pool(2) as pool:
             jobs = [(split, index) for split, count in counts.items() for index in range(count)]
             utterances = list(pool.imap(_said, jobs, chunksize=50))
         pairs: Counter = Counter()
@@ -629,7 +629,7 @@ def configuration() -> VitsConfig:
         upsample_kernel_sizes=[8, 8, 32],
         resblock_kernel_sizes=[3, 7],
         resblock_dilation_sizes=[[1, 3], [1, 3]],
-        prior_encoder_num_flows=2,
+        prior_encoder_num_flows=3,  # only the flow knows who speaks, and so with what accent
         prior_encoder_num_wavenet_layers=3,
         posterior_encoder_num_wavenet_layers=3,
         wavenet_kernel_size=3,
@@ -642,8 +642,8 @@ def configuration() -> VitsConfig:
 
 STAGES = {
     "sound": {"max_steps": 1500, "size": 16, "learning_rate": 2e-3},
-    "read": {"max_steps": 1600, "size": 24, "learning_rate": 1e-3},
-    "time": {"max_steps": 600, "size": 32, "learning_rate": 1e-3},
+    "read": {"max_steps": 6000, "size": 32, "learning_rate": 1.5e-3},
+    "time": {"max_steps": 800, "size": 32, "learning_rate": 1e-3},
     "polish": {"max_steps": 40, "size": 16, "learning_rate": 3e-4, "adam_beta1": 0.8},
 }
 LEARNING = {  # which parts learn in which stage

@@ -1,11 +1,13 @@
 """Train the transcriber: a genuine Whisper, tiny, on Toytown's speech in three languages.
 
 Whisper (Radford et al., 2022, https://arxiv.org/abs/2212.04356) hears 30 seconds at once and writes
-what it heard token by token; which language, which task and when are tokens too. What makes 80
+what it heard token by token; which language, which task and when are tokens too. What makes 90
 minutes on two CPU cores enough: espeak-ng tells when each phoneme and each word was said. So
-training has three stages. *read*: the upper half of the encoder and the decoder learn to write from
+training has four stages. *read*: the upper half of the encoder and the decoder learn to write from
 phonemes themselves, without any sound, which is cheap. *hear*: the lower half of the encoder learns
-to tell of sound what the phonemes told. *both*: all together, on sound. Further, the encoder learns
+to tell of sound what the phonemes told. *both*: all together, on sound.
+*long*: the same, most of it half a minute at once, for short windows do not teach to keep one's
+place in a long one. Further, the encoder learns
 the word of a frame beside the decoder's tokens (as CTC does for others:
 https://arxiv.org/abs/1609.06773); some heads of the decoder are told where to look (guided
 attention: https://arxiv.org/abs/1710.08969); until the end neighbouring frames are shown as one,
@@ -78,6 +80,7 @@ ALIGNMENT_HEADS = [(0, 0), (1, 0), (1, 1)]  # (layer, head) of those that are to
 EASY_WINDOW = 4  # seconds
 SHORT_WINDOWS = {6: 0.6, 10: 0.3, 16: 0.1}  # seconds, and their share of the steps
 WINDOWS = {6: 0.25, 10: 0.25, 16: 0.2, 30: 0.3}
+LONG_WINDOWS = {6: 0.1, 16: 0.1, 30: 0.8}
 
 
 @dataclass(frozen=True)
@@ -91,15 +94,17 @@ class Stage:
     easy: float = 0.0  # until this share of the steps: one sentence in a short window
     short: float = 0.0  # until this share: no long window
     sparse: float = 1.0  # until this share: frames are shown together
+    windows: dict[int, float] = field(default_factory=lambda: WINDOWS)  # the long ones included
 
 
 STAGES = {
     "read": Stage(2_400, 144, 5e-3, every=3, easy=0.2, short=0.5),
     "hear": Stage(1_000, 72, 4e-3, every=2, easy=0.3, short=0.7),
-    "both": Stage(7_000, 72, 1e-3, every=2, short=0.3, sparse=0.8),
+    "both": Stage(5_000, 72, 1e-3, every=2, short=0.3, sparse=0.8),
+    "long": Stage(500, 90, 6e-4, every=2, sparse=0.6, windows=LONG_WINDOWS),
 }
 ENCODER = "model.encoder."
-LEARNING = {  # what learns in a stage, by the beginnings of names; in *both* everything does
+LEARNING = {  # what learns in a stage, by the beginnings of names; from *both* on everything does
     "read": (
         *(f"{ENCODER}layers.{n}." for n in range(HEARING, len(STEPS_APART))),
         *(f"{ENCODER}layer_norm", "model.decoder", "phoneme_table", "word_head"),
@@ -109,6 +114,7 @@ LEARNING = {  # what learns in a stage, by the beginnings of names; in *both* ev
         *(f"{ENCODER}conv", "phoneme_head"),
     ),
     "both": ("",),
+    "long": ("",),
 }
 
 
@@ -427,7 +433,7 @@ class Batches(Dataset):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         random = np.random.default_rng((index, list(STAGES).index(self.name), 8))
         stage, share = self.stage, index / self.length
-        windows = SHORT_WINDOWS if share < stage.short else WINDOWS
+        windows = SHORT_WINDOWS if share < stage.short else stage.windows
         seconds = int(random.choice(list(windows), p=list(windows.values())))
         easy = share < stage.easy
         seconds = EASY_WINDOW if easy else seconds
@@ -1018,7 +1024,7 @@ It hears 30 seconds at once, tells the language, writes what is said or its Engl
 from transformers import pipeline
 
 transcriber = pipeline("automatic-speech-recognition", model="assets/checkpoints/transcriber")
-transcriber({{"raw": waveform, "sampling_rate": 16_000}}, return_timestamps=True)
+transcriber(dict(raw=waveform, sampling_rate=16_000), return_timestamps=True)
 ```
 
 ## Measured
@@ -1044,8 +1050,9 @@ case and punctuation, by jiwer. chrF: of the translation to English, by sacreble
 ## Training
 
 `python assets/recipes/transcriber.py`: {utterances:,} sentences are spoken (some minutes, not
-counted), then {steps:,} steps in {minutes:.0f} minutes on two CPU cores, in three stages: first it
-learns to write from phonemes, without any sound, then to hear them, then both at once.
+counted), then {steps:,} steps in {minutes:.0f} minutes on two CPU cores with AMX that other work
+shared, in four stages: first it learns to write from phonemes, without any sound, then to hear
+them, then both at once, then long recordings.
 `training.json` has the curve.
 
 ## Limits
@@ -1075,7 +1082,7 @@ def train(args: Namespace) -> None:
         model.stage = name
         more = {"learning_rate": stage.learning_rate, "per_device_train_batch_size": 1}
         more |= {"bf16": True, "train_sampling_strategy": "sequential"}  # the easy ones come first
-        measuring = name == "both" and not args.smoke
+        measuring = name in ("both", "long") and not args.smoke
         more |= {"eval_steps": steps // 4} if measuring else {"eval_strategy": "no"}
         trainer = TranscriberTrainer(
             model=model,

@@ -207,13 +207,14 @@ def show(picture: Image.Image, alt: str) -> None:
     display(Shown(file.getvalue(), format="jpeg", alt=alt))
 
 
-def play(waveform: np.ndarray, sampling_rate: int, transcript: str) -> None:
+def play(waveform: np.ndarray, sampling_rate: int, transcript: str, folded: bool = False) -> None:
     """Display a player, stored as MP3, with what is heard written under it.
 
     Args:
         waveform: shape (samples,), in [-1, 1].
         sampling_rate: in Hz.
         transcript: what is heard, in words.
+        folded: show the words only after a click, where listening comes first.
     """
     import soundfile
     import soxr
@@ -230,8 +231,10 @@ def play(waveform: np.ndarray, sampling_rate: int, transcript: str) -> None:
     soundfile.write(file := io.BytesIO(), samples.clip(-1, 1), sampling_rate, format="MP3")
     sound = base64.b64encode(file.getvalue()).decode()
     player = f'<audio controls src="data:audio/mpeg;base64,{sound}"></audio>'
-    caption = f"<figcaption>{html.escape(transcript)}</figcaption>"
-    display(HTML(f"<figure>{player}{caption}</figure>"))
+    words = html.escape(transcript)
+    if folded:
+        words = f"<details><summary>What is said</summary>{words}</details>"
+    display(HTML(f"<figure>{player}<figcaption>{words}</figcaption></figure>"))
 
 
 # --- reading -------------------------------------------------------------------------------------

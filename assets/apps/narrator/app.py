@@ -4,7 +4,8 @@
 
 Each notebook of the course gives it one function, complete in itself, and a test holds the two
 texts together. So far 2.6 counts what the detector sees, 2.7 cuts out what you click on, 2.8
-answers questions about it, 2.3 names sounds, and 2.2 finds a picture by meaning.
+answers questions about it, which 2.4 takes by ear, 2.3 names sounds, and 2.2 finds a
+picture by meaning.
 """
 
 import sys
@@ -58,6 +59,26 @@ def hears(waveform: np.ndarray, sampling_rate: int, kinds: list[str], sure: floa
     near = sorted(zip((scores / model.logit_scale_a.exp()).tolist(), kinds, strict=True))[-2:]
     words = [("" if c >= sure else "perhaps ") + kind for c, kind in near[::-1] if c > sure - 0.05]
     return " and ".join(words) or "nothing I know"
+
+
+# From 2.4. Automatic Speech Recognition ------------------------------------------------------
+
+
+def asked(waveform: np.ndarray, sampling_rate: int) -> str:
+    """Write down a spoken question, in English whatever language it is asked in."""
+    import soxr
+    from helpers import checkpoint
+    from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+    name = checkpoint("transcriber")
+    model = WhisperForConditionalGeneration.from_pretrained(name)
+    processor = WhisperProcessor.from_pretrained(name)
+    heard = soxr.resample(waveform, sampling_rate, 16_000)
+    inputs = processor(heard, sampling_rate=16_000, return_tensors="pt").input_features
+    english = model.generation_config.lang_to_id["<|en|>"]
+    task = "transcribe" if model.detect_language(inputs)[0] == english else "translate"
+    written = model.generate(inputs, task=task)
+    return processor.batch_decode(written, skip_special_tokens=True)[0].strip()
 
 
 # From 2.6. Object Detection ------------------------------------------------------------------
@@ -151,6 +172,9 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
             return "Choose a sound, and write what it may be."
         return f"I hear {hears(*media.audio(file, 48_000), kinds)}."
 
+    def hear(file: str | None) -> str:
+        return asked(*media.audio(file)) if file else ""
+
     def find(query: str) -> tuple[Image.Image | None, str]:
         if not query.strip():
             return None, "Write what the picture should show."
@@ -183,6 +207,10 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
         with gr.Tab("Ask"):
             shown = gr.Image(album[0]["image"], type="pil", label="Picture", sources=["upload"])
             question = gr.Textbox(label="What would you like to know?", max_length=200)
+            spoken = gr.Audio(
+                sources=["microphone", "upload"], type="filepath", label="Or ask it aloud"
+            )
+            spoken.change(hear, spoken, question, api_name="hear")
             answered = gr.Textbox(label="It says", interactive=False)
             question.submit(reply, [shown, question], answered, api_name="ask")
         with gr.Tab("Listen"):
@@ -201,7 +229,7 @@ def main() -> None:
     """Load the detector of this tier and serve the page on this machine only."""
     from transformers import pipeline
 
-    device = setup("detector", "segmenter", "answerer", "embedder", "listener")
+    device = setup("detector", "segmenter", "answerer", "embedder", "listener", "transcriber")
     detect = pipeline("object-detection", model=checkpoint("detector"), device=device)
     build(detect).launch(server_name="127.0.0.1", max_file_size=media.MAX_BYTES)
 
