@@ -10,6 +10,7 @@ import pytest
 import transcriber
 from conftest import ROOT, cell_with, defined, printed
 from exercises import exercises_of
+from helpers import media
 
 GREETING = "good morning rosa you look happy are you going to the market"
 NAME = "2.4. Automatic_Speech_Recognition"
@@ -72,7 +73,7 @@ def test_known_voices_are_heard_better_than_new_ones_and_both_well(said):
     ((known, cer, *_),), ((new, new_cer, *_),) = (
         shares(said, f"{kind} voices: WER") for kind in ("known", "new")
     )
-    assert known <= LIMITS["known_voices_wer"]
+    assert known <= LIMITS["known_voices_wer"] < new
     assert new <= LIMITS["new_voices_wer"]
     assert cer <= known + 0.02
     assert new_cer <= new + 0.02
@@ -83,12 +84,15 @@ def test_each_language_is_detected_and_french_becomes_english(said):
         assert re.search(rf"^<\|{language}\|> (0\.[5-9]\d|1\.00)", said, re.MULTILINE), language
     pairs = re.findall(r"^translate (.+)\nsaid (.+)$", said, re.MULTILINE)
     assert len(pairs) == 3
-    assert all(text != original for text, original in pairs[1:])
+    first = {row["language"]: row for row in reversed(media.examples("speech").to_list())}
+    english = [row["english"] for row in first.values()]
+    written = [text for text, _ in pairs]
+    assert jiwer.wer(sorted(map(plain, english)), sorted(map(plain, written))) <= 0.2
 
 
 def test_noise_ruins_a_number_while_the_rate_is_low(said):
     levels = re.findall(
-        r"^(\d+) dB WER ([\d.]+)% lost:(.*) written instead:(.*)$", said, re.MULTILINE
+        r"^(\d+) dB WER ([\d.]+)% \d+ of \d+ right lost:(.*) written instead:(.*)$", said, re.M
     )
     assert [int(level) for level, *_ in levels] == [25, 20, 15, 10, 5]
     ruined = [float(wer) / 100 for _, wer, lost, new in levels if (lost + new).strip()]
@@ -145,10 +149,9 @@ def test_two_minutes_want_more_than_cuts(said):
 
 
 def test_both_subtitle_files_are_read_back(said):
-    for ending in ("srt", "vtt"):
-        states = re.findall(rf"^meeting\.{ending} \d+: (.+)$", said, re.MULTILINE)
-        assert len(states) >= 5
-        assert set(states) == {"ok"}
+    found = re.findall(r"^meeting\.(srt|vtt): (\d+) captions, (\d+) of them faulty$", said, re.M)
+    assert [ending for ending, *_ in found] == ["srt", "vtt"]
+    assert all(int(count) >= 8 and faulty == "0" for _, count, faulty in found)
     assert "WEBVTT" in said
 
 
