@@ -19,7 +19,6 @@ PROCESSORS = {  # what a notebook loads beside the model
     "classifier": "CLIPProcessor",
     "listener": "ClapProcessor",
     "transcriber": "WhisperProcessor",
-    "speaker": "VitsTokenizer",
 }
 
 
