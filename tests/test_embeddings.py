@@ -65,7 +65,7 @@ def test_the_first_result_and_the_surprise_are_the_genuine_models(said):
 
 
 def test_by_hand_is_encode_and_padding_would_have_spoilt_it(executed, said, model):
-    # torch prints an exact 1 as "1." and one that is a rounding away as "1.00": it depends on the CPU.
+    # torch prints an exact 1 as "1." and one a rounding away as "1.00": it depends on the CPU.
     assert re.search(r"equal to encode; lengths: tensor\(\[1\.0*, 1\.0*\]\)", said)
     pair = ["I like kittens", "The last train to the harbour is late"]
     features = model.tokenizer(pair, padding=True, return_tensors="pt")
