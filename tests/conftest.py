@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,15 +132,8 @@ def cell_with(cells: list[nbformat.NotebookNode], fragment: str) -> str:
     return found[0]
 
 
-def defined(
-    cells: list[nbformat.NotebookNode],
-    needed: set[str],
-    changed: Callable[[str], str] = str,
-) -> dict[str, object]:
-    """What a notebook's own cells define, run here from the first until all that is needed is.
-
-    changed: what becomes of a cell's source, where something in it takes long and is not needed.
-    """
+def defined(cells: list[nbformat.NotebookNode], needed: set[str]) -> dict[str, object]:
+    """What a notebook's own cells define, run here from the first until all that is needed is."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -153,13 +145,21 @@ def defined(
     for cell in cells:
         if {"setup", "exercise", "self-check", "narrator"} & set(tags(cell)):
             continue
-        exec(changed(cell.source), space)
+        exec(cell.source, space)
         plt.close("all")
         if space.keys() >= needed:
             break
     missing = needed - space.keys()
     assert not missing, f"the notebook no longer defines {', '.join(sorted(missing))}"
     return space
+
+
+def assert_notices_a_slip(source: str, right: str, wrong: str, names: dict[str, object]) -> None:
+    """A cell's own assertion holds, and no longer does with `wrong` in the place of `right`."""
+    assert right in source
+    exec(source, names.copy())
+    with pytest.raises(AssertionError):
+        exec(source.replace(right, wrong), names.copy())
 
 
 def _execute_copy(folder: Path) -> None:

@@ -64,6 +64,16 @@ def self_check(hint: str) -> Callable[[Callable[[object], Verdict]], Callable[[o
     return decorate
 
 
+def _checklist(done: dict[str, bool]) -> Verdict:
+    """Print what is asked for, ticked where it is done; the hint is the first that is not."""
+    print("\n".join(f"[{'x' if ok else ' '}] {what}" for what, ok in done.items()))
+    still = next((f"Still open: {what}." for what, ok in done.items() if not ok), None)
+    asked = f"of {len(done)}"
+    return Verdict(
+        all(done.values()), f"{len(done)} {asked}", f"{sum(done.values())} {asked}", still
+    )
+
+
 def _short(value: object) -> str:
     """One short line for any value, even one whose own text fails."""
     try:
@@ -124,9 +134,7 @@ def own_words(answer: object) -> Verdict:
         "no word of four letters shared by the first two": not set.intersection(*long_words),
         f"the first two are the nearest, not {pair[0] + 1} and {pair[1] + 1}": pair == [0, 1],
     }
-    print("\n".join(f"[{'x' if ok else ' '}] {what}" for what, ok in done.items()))
-    hint = next((f"Still open: {what}." for what, ok in done.items() if not ok), None)
-    return Verdict(all(done.values()), "3 of 3", f"{sum(done.values())} of 3", hint)
+    return _checklist(done)
 
 
 @self_check("answer is your function itself, find: from a question to a notice's id or None.")
@@ -229,9 +237,7 @@ def own_sound(answer: object) -> Verdict:
         "it lasts at least a second": len(waveform) >= rate,
         "it is louder than silence": float(np.abs(waveform).max()) > 0.01,
     }
-    print("\n".join(f"[{'x' if ok else ' '}] {what}" for what, ok in done.items()))
-    hint = next((f"Still open: {what}." for what, ok in done.items() if not ok), None)
-    return Verdict(all(done.values()), "4 of 4", f"{sum(done.values())} of 4", hint)
+    return _checklist(done)
 
 
 @self_check("answer is your function itself: from a text to a row of tests, or None.")
@@ -307,13 +313,12 @@ def own_voice(answer: object) -> Verdict:
         "you wrote down three words or more": len(words) >= 3,
         "they can be said in that time": len(words) <= 6 * seconds,
     }
-    print("\n".join(f"[{'x' if ok else ' '}] {what}" for what, ok in done.items()))
-    if all(done.values()):
+    verdict = _checklist(done)
+    if verdict.right:
         heard = _transcriber()(waveform)["text"].strip()
         wer = jiwer.wer(" ".join(words), plain(heard))
         print(f"said:  {said}\nheard: {heard}\nWER {wer:.0%} of {len(words)} words")
-    still = next((f"Still open: {what}." for what, ok in done.items() if not ok), None)
-    return Verdict(all(done.values()), "4 of 4", f"{sum(done.values())} of 4", still)
+    return verdict
 
 
 @self_check("answer is your function itself: from text, start and end to a list of subtitles.")
@@ -436,12 +441,11 @@ def own_picture(answer: object) -> Verdict:
         "some of your words are names that it knows": bool(words & known),
         "it is no scene of Toytown": not _in_toytown(source),
     }
-    print("\n".join(f"[{'x' if ok else ' '}] {what}" for what, ok in done.items()))
+    verdict = _checklist(done)
     print(f"Named and there: {', '.join(sorted(found & words)) or 'nothing'}")
     print(f"Named, not there: {', '.join(sorted(found - words)) or 'nothing'}")
     print(f"There, not named: {', '.join(sorted(words - found)) or 'nothing'}")
-    still = next((f"Still open: {what}." for what, ok in done.items() if not ok), None)
-    return Verdict(all(done.values()), "3 of 3", f"{sum(done.values())} of 3", still)
+    return verdict
 
 
 @self_check("answer is your function itself: sort by score, keep what overlaps no kept box.")
@@ -563,15 +567,14 @@ def own_click(answer: object) -> Verdict:
         and set(labels) <= {0, 1},
         "your guess is a share, between 0 and 1": 0 < share < 1,
     }
-    print("\n".join(f"[{'x' if ok else ' '}] {what}" for what, ok in done.items()))
-    if all(done.values()):
+    verdict = _checklist(done)
+    if verdict.right:
         (mask,), (score,) = _masks(picture, [points], [labels])
         pairs = zip(points, labels, strict=True)
         obeyed = sum(mask[int(y), int(x)] == label for (x, y), label in pairs)
         print(f"The mask covers {mask.mean():.0%} of the picture, you expected {share:.0%}.")
         print(f"It does as {obeyed} of your {len(points)} clicks say; its score is {score:.2f}.")
-    still = next((f"Still open: {what}." for what, ok in done.items() if not ok), None)
-    return Verdict(all(done.values()), "4 of 4", f"{sum(done.values())} of 4", still)
+    return verdict
 
 
 @self_check("answer is your function itself: from mask, x and y to a mask of the same shape.")
@@ -677,7 +680,7 @@ def own_negative(answer: object) -> Verdict:
         "a sentence of three words or more": len(words[0]) >= 3,
         "both differ in just one word": len(words[0]) == len(words[1]) and apart == 1,
     }
-    print("\n".join(f"[{'x' if ok else ' '}] {what}" for what, ok in done.items()))
+    verdict = _checklist(done)
     name = checkpoint("matcher")
     processor = BlipProcessor.from_pretrained(name)
     matcher = BlipForImageTextRetrieval.from_pretrained(name)
@@ -689,8 +692,7 @@ def own_negative(answer: object) -> Verdict:
         ("true", "false"), (true, false), fits, inputs["input_ids"].tolist(), strict=True
     ):
         print(f"{kind:5} fits {share:.2f}: {text} ({ids.count(unknown)} words unknown to it)")
-    still = next((f"Still open: {what}." for what, ok in done.items() if not ok), None)
-    return Verdict(all(done.values()), "3 of 3", f"{sum(done.values())} of 3", still)
+    return verdict
 
 
 @self_check("answer is your function itself: from a picture and a question to a colour or None.")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 25_000_000
 MAX_PIXELS = 50_000_000
 MAX_SECONDS = 600  # of sound
-MAX_SAMPLES = 2 * 600 * 192_000  # of all channels: ten minutes in stereo at the highest rate
+MAX_SAMPLES = 2 * MAX_SECONDS * 192_000  # of all channels: stereo, at the highest rate
 DOWNLOAD_SECONDS = 20
 # What Pillow and libsndfile decode by themselves: no Ghostscript for .eps, no ffmpeg for .mp4.
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -94,8 +94,8 @@ def audio(source: str | Path | bytes, sampling_rate: int = 16_000) -> tuple[np.n
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             kind, rate, seconds = file.format, file.samplerate, file.frames / file.samplerate
             if seconds > MAX_SECONDS:
-                minutes = f"{seconds / 60:.0f} minutes: cut it to {MAX_SECONDS // 60}"
-                raise ValueError(f"{name} lasts {minutes}.")
+                most = MAX_SECONDS // 60
+                raise ValueError(f"{name} lasts {seconds / 60:.0f} minutes: cut it to {most}.")
             if file.frames * file.channels > MAX_SAMPLES:
                 raise ValueError(f"{name} has {file.channels} channels: save it with one or two.")
             channels = file.read(dtype="float32", always_2d=True)

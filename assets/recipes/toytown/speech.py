@@ -105,15 +105,15 @@ def speak(text: str, voice: str, speed: int = 165, pitch: int = 50) -> Speech:
         ValueError: an unknown voice, an empty text, a speed or pitch out of range.
         OSError: espeak-ng is not installed.
     """
-    known = VOICES | CROWD
-    if voice not in known:
+    known = VOICES.get(voice) or CROWD.get(voice)
+    if known is None:
         raise ValueError(f"There is no voice {voice!r}: choose one of {', '.join(VOICES)}.")
     if not text.strip():
         raise ValueError("There is nothing to say: give a text.")
     if not (80 <= speed <= 400 and 0 <= pitch <= 99):
         raise ValueError(f"speed is {speed} and pitch {pitch}: 80 to 400, and 0 to 99.")
     espeak = _espeak()
-    espeak.choose(known[voice].espeak, speed, pitch)
+    espeak.choose(known.espeak, speed, pitch)
     samples, events = espeak.synthesize(text)
     rate = espeak.sampling_rate
     seconds = len(samples) / rate
