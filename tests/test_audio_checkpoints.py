@@ -1,4 +1,4 @@
-"""The audio checkpoints on fresh sounds: what they hear and write; their pipelines."""
+"""The three audio checkpoints on fresh sounds: what they hear, write and say; their pipelines."""
 
 import tomllib
 
@@ -6,14 +6,17 @@ import listener
 import numpy as np
 import pytest
 import speaker
+import torch
 import transcriber
 from conftest import ROOT, needs_espeak
 from toytown.speech import SAMPLING_RATE, VOICES, noise
 from transformers import (
     ClapModel,
+    VitsModel,
     WhisperForConditionalGeneration,
     WhisperTokenizer,
     pipeline,
+    set_seed,
 )
 
 CHECKPOINTS = ROOT / "assets" / "checkpoints"
@@ -116,3 +119,38 @@ def test_the_transcriber_writes_little_where_nobody_speaks(heard, kind: str):
     texts = transcriber.transcripts(*heard, clips, language="en", task="transcribe")
     words = sum(len(text.split()) for text in texts)
     assert words <= THRESHOLDS["transcriber"]["words_of_nothing"][kind], texts
+
+
+# ---- the speaker
+
+
+@needs_espeak
+def test_the_speaker_is_understood_in_each_voice_and_its_voices_are_told_apart():
+    model, limits = VitsModel.from_pretrained(CHECKPOINTS / "speaker"), THRESHOLDS["speaker"]
+    scores = speaker.measured(model, "test", limits["sentences"], first=FRESH)
+    assert max(scores["wer"].values()) <= limits["wer"], scores
+    assert scores["voices"] >= limits["voices"], scores
+    assert scores["full"] == 0, "nothing clips"
+    assert scores["jump"] <= limits["jump"] * scores["espeak_jump"], "nothing clicks"
+
+
+def test_the_speaker_is_faster_than_real_time():
+    assert speaker.speed(CHECKPOINTS / "speaker") >= THRESHOLDS["speaker"]["times_real_time"]
+
+
+def test_the_speaker_works_in_its_pipeline_and_its_settings_are_heard():
+    say = pipeline("text-to-audio", model=str(CHECKPOINTS / "speaker"))
+    text = "The train leaves at nine fifteen."
+    spoken = {}
+    for seed, number in ((0, 0), (0, 0), (0, 3), (1, 0)):
+        set_seed(seed)
+        spoken[len(spoken)] = say(text, forward_params={"speaker_id": number})
+    assert {one["sampling_rate"] for one in spoken.values()} == {SAMPLING_RATE}
+    waveforms = [torch.as_tensor(one["audio"]).squeeze() for one in spoken.values()]
+    assert waveforms[0].equal(waveforms[1]), "one seed, one sound"
+    assert len(waveforms[0]) != len(waveforms[3]) or not waveforms[0].equal(waveforms[3])
+    assert len(waveforms[2]) != len(waveforms[0]) or not waveforms[2].equal(waveforms[0])
+    assert 0.8 < len(waveforms[0]) / SAMPLING_RATE < 4
+    model = VitsModel.from_pretrained(CHECKPOINTS / "speaker")
+    model.speaking_rate = 2 * model.speaking_rate
+    assert len(speaker.spoken_by(model, text, 0)) < 0.7 * len(waveforms[0])

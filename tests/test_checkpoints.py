@@ -19,6 +19,7 @@ PROCESSORS = {  # what a notebook loads beside the model
     "classifier": "CLIPProcessor",
     "listener": "ClapProcessor",
     "transcriber": "WhisperProcessor",
+    "speaker": "VitsTokenizer",
 }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import jiwer
 import numpy as np
 import pytest
+import soundfile
 from conftest import ROOT
 from gradio_client import Client, handle_file
 from PIL import Image
@@ -165,6 +166,26 @@ def test_a_question_is_heard_at_any_sampling_rate():
 def plain(texts: list[str]) -> list[str]:
     """Lower-case, without punctuation."""
     return [" ".join(re.findall(r"[\w']+", text.lower())) for text in texts]
+
+
+def test_what_it_says_has_a_voice(narrator: Client):
+    samples, rate = soundfile.read(narrator.predict("I see two dogs.", api_name="/say"))
+    assert rate == 16_000
+    assert 0.8 < len(samples) / rate < 3
+    assert np.abs(samples).max() > 0.1
+    assert narrator.predict(" ", api_name="/say") is None
+
+
+def test_it_says_figures_in_words_and_the_same_thing_the_same_way():
+    from app import speaks
+
+    waveform, rate = speaks("I see 2 dogs and 41 cats.")
+    in_words, _ = speaks("I see  two  dogs and  forty-one  cats.")
+    np.testing.assert_array_equal(waveform, in_words)
+    assert (waveform.dtype, rate) == (np.float32, 16_000)
+    assert np.abs(waveform).max() <= 1
+    other, _ = speaks("I see 2 dogs and 41 cats.", voice=1)
+    assert len(other) != len(waveform) or not np.array_equal(other, waveform)
 
 
 def test_an_answer_that_it_is_not_sure_of_comes_with_a_doubt():

@@ -1,12 +1,13 @@
 """Vision and sound on the small tier, without the Hub: real sizes and processors, tiny weights.
 
 A notebook that leans on what only our checkpoints have (144 pixels, 128 by 128 masks, 12 by
-12 patches, five-second windows) fails here. Its outputs mean nothing and are not
+12 patches, five-second windows, four voices) fails here. Its outputs mean nothing and are not
 looked at.
 """
 
 import json
 import re
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -24,7 +25,8 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 NOTEBOOKS = {
     "2.3. Zero_Shot_Audio_Classification": ("listener",),
     "2.4. Automatic_Speech_Recognition": ("transcriber",),
-    "2.6. Object_Detection": ("detector", "segmenter", "captioner"),
+    "2.5. Text_to_Speech": ("speaker", "transcriber"),
+    "2.6. Object_Detection": ("detector", "segmenter", "captioner", "speaker"),
     "2.7. Image_Segmentation": ("segmenter", "detector"),
     "2.8. Multimodal_Models": ("matcher", "captioner", "answerer", "classifier"),
 }
@@ -157,12 +159,38 @@ def whisper() -> tuple:
     )
 
 
+def vits() -> tuple:
+    """One speaker, and blanks between the letters, as facebook/mms-tts-eng has."""
+    letters = ["<pad>", "<unk>", *" abcdefghijklmnopqrstuvwxyz'-"]
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump({letter: i for i, letter in enumerate(letters)}, file)
+        file.flush()
+        tokens = transformers.VitsTokenizer(
+            file.name, add_blank=True, normalize=True, phonemize=False
+        )
+    config = transformers.VitsConfig(
+        vocab_size=len(letters),
+        hidden_size=32,
+        num_hidden_layers=1,
+        ffn_dim=32,
+        flow_size=32,
+        spectrogram_bins=65,
+        upsample_initial_channel=64,
+        prior_encoder_num_flows=2,
+        prior_encoder_num_wavenet_layers=1,
+        posterior_encoder_num_wavenet_layers=1,
+        duration_predictor_num_flows=2,
+    )
+    return transformers.VitsModel(config), tokens
+
+
 MAKERS = {
     "detector": detr,
     "segmenter": sam,
     "classifier": clip,
     "listener": clap,
     "transcriber": whisper,
+    "speaker": vits,
 }
 
 

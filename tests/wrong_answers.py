@@ -167,6 +167,81 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
             ("[(0, 1, 'a')]", "your function itself"),
         ],
     },
+    "2.5. Text_to_Speech": {
+        "announcement": [
+            ("(0, 0.5, 1.2)", "speak"),
+            ("(0, 0.3, 0.3)", "speak"),
+            ("(0, 3.5, 0.3)", "words are wrong, at 1 each"),
+            ("(9, 1.0, 0.3)", "answer = (voice, rate, noise)"),
+            ("(0, 0, 0.3)", "Choose a rate from 0.25 to 4"),
+            ('"faster"', "answer = (voice, rate, noise)"),
+        ],
+        "own_text": [
+            (
+                '(media.examples("speech")[20]["text"], "A sentence that the page uses itself.")',
+                "it is your own, no sentence of the course",
+            ),
+            (
+                '("Dr. Brown asks for 24 euros.", "Dr. Brown asks for twenty-four euros.")',
+                "as spoken, it holds no abbreviation",
+            ),
+            (
+                '("Mix 3 eggs, approx. 5 min, then wait.", "Mix 3 eggs, about five minutes.")',
+                "as spoken, it holds no figure",
+            ),
+            (
+                '("Mix three eggs and then wait for 5 minutes.", '
+                '"Mix three eggs and then wait for five minutes.")',
+                "as written, it holds an abbreviation",
+            ),
+            (
+                '("Mix it e.g. with a spoon and then wait.", '
+                '"Mix it, for example, with a spoon and then wait.")',
+                "as written, it holds a figure",
+            ),
+            (
+                '("Bake 3 eggs at approx. 180 °C and then wait.", '
+                '"Bake three eggs at about one hundred and eighty ° and then wait.")',
+                "the speaker can read every character: not '°'",
+            ),
+            ('("Approx. 5 min.", "About five minutes.")', "it has eight words or more"),
+            ('"Dr. Brown asks for 24 euros."', "answer = (a text with a figure"),
+        ],
+        "dialogue": [
+            (
+                "def answer(lines, path):\n"
+                "    parts = []\n"
+                "    for voice, text in lines:\n"
+                "        parts += [say(normalise(text), voice), np.zeros(rate // 2)]\n"
+                "    soundfile.write(path, np.concatenate(parts), 24_000)",
+                "the speaker's own sampling rate",
+            ),
+            (
+                "def answer(lines, path):\n"
+                "    parts = [say(normalise(text), voice) for voice, text in lines]\n"
+                "    soundfile.write(path, np.concatenate(parts), rate)",
+                "Put half a second of silence",
+            ),
+            (
+                "def answer(lines, path):\n"
+                "    parts = []\n"
+                "    for voice, text in lines:\n"
+                "        parts += [say(text, voice), np.zeros(rate // 2)]\n"
+                "    soundfile.write(path, np.concatenate(parts), rate)",
+                "The figures are left out",
+            ),
+            (
+                "def answer(lines, path):\n"
+                "    parts = []\n"
+                "    for voice, text in lines:\n"
+                "        parts += [say(normalise(text)), np.zeros(rate // 2)]\n"
+                "    soundfile.write(path, np.concatenate(parts), rate)",
+                "Give each line its own voice",
+            ),
+            ("lambda lines, path: say(lines[0][1])", "your function itself"),
+            ('"dialogue.wav"', "your function itself"),
+        ],
+    },
     "2.6. Object_Detection": {
         "two_thresholds": [
             ("(0.5, 0.5)", "A and B can be served cheaper"),

@@ -4,8 +4,8 @@
 
 Each notebook of the course gives it one function, complete in itself, and a test holds the two
 texts together. So far 2.6 counts what the detector sees, 2.7 cuts out what you click on, 2.8
-answers questions about it, which 2.4 takes by ear, 2.3 names sounds, and 2.2 finds a
-picture by meaning.
+answers questions about it, which 2.4 takes by ear, 2.5 says it aloud, 2.3 names sounds, and 2.2
+finds a picture by meaning.
 """
 
 import sys
@@ -81,6 +81,25 @@ def asked(waveform: np.ndarray, sampling_rate: int) -> str:
     return processor.batch_decode(written, skip_special_tokens=True)[0].strip()
 
 
+# From 2.5. Text to Speech --------------------------------------------------------------------
+
+
+def speaks(text: str, voice: int = 0, seed: int = 0) -> tuple[np.ndarray, int]:
+    """Say a text: its waveform, float32 of shape (samples,) in [-1, 1], and its rate in Hz."""
+    import re
+
+    import inflect
+    from helpers import checkpoint
+    from transformers import pipeline, set_seed
+
+    in_words = inflect.engine().number_to_words
+    text = re.sub(r"\d+", lambda figure: f" {in_words(figure[0], andword='')} ", text)
+    speak = pipeline("text-to-audio", model=checkpoint("speaker"))
+    set_seed(seed)
+    said = speak(text, forward_params={"speaker_id": voice})
+    return said["audio"].squeeze().clip(-1, 1), said["sampling_rate"]
+
+
 # From 2.6. Object Detection ------------------------------------------------------------------
 
 
@@ -153,6 +172,12 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
         boxes = [(tuple(d["box"].values()), f"{d['label']} {d['score']:.2f}") for d in found]
         return (picture, boxes), f"I see {count(found)}."
 
+    def voice(said: str) -> tuple[int, np.ndarray] | None:
+        if not said.strip():
+            return None
+        waveform, rate = speaks(said)
+        return rate, (waveform * 32_767).astype(np.int16)
+
     def clicked(event: gr.SelectData) -> list[int]:
         return event.index
 
@@ -194,7 +219,9 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
                 seen = gr.AnnotatedImage(label="What it saw")
             said = gr.Textbox(label="What it says", interactive=False)
             gr.Examples([[album[i]["image"]] for i in range(4)], picture)
-            picture.change(narrate, picture, [seen, said], api_name="narrate")
+            told = picture.change(narrate, picture, [seen, said], api_name="narrate")
+            aloud = gr.Audio(label="Its voice", interactive=False)
+            told.then(voice, said, aloud, api_name="say")
         with gr.Tab("Cut out"):
             with gr.Row():
                 scene = gr.Image(
@@ -229,7 +256,9 @@ def main() -> None:
     """Load the detector of this tier and serve the page on this machine only."""
     from transformers import pipeline
 
-    device = setup("detector", "segmenter", "answerer", "embedder", "listener", "transcriber")
+    device = setup(
+        "detector", "segmenter", "answerer", "embedder", "listener", "transcriber", "speaker"
+    )
     detect = pipeline("object-detection", model=checkpoint("detector"), device=device)
     build(detect).launch(server_name="127.0.0.1", max_file_size=media.MAX_BYTES)
 
