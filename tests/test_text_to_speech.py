@@ -1,12 +1,13 @@
 """2.5 Text to Speech: the stages are the library's own, and what is heard is what was measured."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 import soundfile
 import speaker
-from conftest import cell_with, defined
+from conftest import ROOT, cell_with, defined
 from nbformat import NotebookNode
 
 NAME = "2.5. Text_to_Speech"
@@ -90,6 +91,8 @@ def test_the_stages_of_the_training_curve_are_the_recipes(cells):
     ends = np.cumsum([stage["max_steps"] for stage in speaker.STAGES.values()])
     written = re.search(r"ends = \(([\d_, ]+),", source)[1]
     assert [int(number) for number in written.split(",")] == ends[:-1].tolist()
+    log = json.loads((ROOT / "assets/checkpoints/speaker/training.json").read_text())
+    assert log[-1]["step"] == ends[-1]
 
 
 # ------------------------------------------------------------------------- what the judge hears

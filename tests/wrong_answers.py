@@ -164,6 +164,15 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
                 "    return [(start, end, part) for part in shown]",
                 "Each begins where the one before ends",
             ),
+            (
+                "def answer(text, start, end):\n"
+                "    words = text.split()\n"
+                '    shown = ["\\n".join(words[i : i + 2]) for i in range(0, len(words), 2)]\n'
+                "    ends = np.cumsum([0, *map(len, shown)]) / len(''.join(shown))\n"
+                "    times = start + (end - start) * ends\n"
+                "    return list(zip(times[:-1], times[1:], shown, strict=True))",
+                "Fill the lines",
+            ),
             ("[(0, 1, 'a')]", "your function itself"),
         ],
     },
@@ -203,6 +212,11 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
                 '("Bake 3 eggs at approx. 180 °C and then wait.", '
                 '"Bake three eggs at about one hundred and eighty ° and then wait.")',
                 "the speaker can read every character: not '°'",
+            ),
+            (
+                '("Take 5mg at noon and then again at six.", '
+                '"Take 5mg at noon and then again at six.")',
+                "as spoken, it holds no figure",
             ),
             ('("Approx. 5 min.", "About five minutes.")', "it has eight words or more"),
             ('"Dr. Brown asks for 24 euros."', "answer = (a text with a figure"),

@@ -91,7 +91,16 @@ class TimedTrainer(Trainer):
         model = model or self.model
         if self.own_names:
             state = load_file(Path(checkpoint) / "model.safetensors")
-            model.load_state_dict(state, strict=False)  # a tied weight is there once
+            missing, unexpected = model.load_state_dict(state, strict=False)
+            # A tied weight is there once.
+            now = model.state_dict()
+            known = {now[name].data_ptr() for name in state if name in now}
+            absent = [name for name in missing if now[name].data_ptr() not in known]
+            if absent or unexpected:
+                raise ValueError(
+                    f"{checkpoint} is of another model ({[*absent, *unexpected][0]} differs): "
+                    "move it away, and the training starts anew."
+                )
         else:
             model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
 
@@ -214,7 +223,8 @@ def last_checkpoint(folder: Path) -> str | None:
 def trained(trainer: TimedTrainer) -> list[dict]:
     """Train from the last state on, or load the state of a training that has ended; its log.
 
-    Raises ValueError where the state is of a longer training: it cannot be cut short.
+    Raises ValueError where the state is of a training of another length: the learning rate would
+    jump, and what comes out would not be what the recipe makes.
     """
     folder, steps = Path(trainer.args.output_dir), trainer.args.max_steps
     last = last_checkpoint(folder)
@@ -222,6 +232,11 @@ def trained(trainer: TimedTrainer) -> list[dict]:
     if done > steps:
         raise ValueError(f"{last} is past the recipe's {steps} steps: move {folder} away first.")
     if done < steps:
+        state = json.loads((Path(last) / "trainer_state.json").read_text()) if last else {}
+        if (meant := state.get("max_steps", steps)) != steps:
+            raise ValueError(
+                f"{last} is of {meant} steps, the recipe has {steps}: move it away first."
+            )
         trainer.train(resume_from_checkpoint=last)
         return trainer.state.log_history
     trainer._load_from_checkpoint(last)
@@ -284,7 +299,9 @@ def write_manifest() -> None:
     files = sorted(
         p
         for p in CHECKPOINTS.glob("*/*")
-        if p.is_file() and p.name[0] != "." and p.name not in NOT_LOADED
+        if p.is_file()
+        and "." not in (p.name[0], p.parent.name[0])  # a save that was cut off is hidden
+        and p.name not in NOT_LOADED
     )
     hashes = {
         path.relative_to(CHECKPOINTS).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -322,7 +339,8 @@ def run(role: str, description: str, train: Callable, card: Callable) -> None:
         train(args)
     if not args.smoke:
         write_text(args.output / "README.md", card(args.output))
-        write_manifest()
+        if args.output.resolve().parent == CHECKPOINTS.resolve():
+            write_manifest()
 
 
 def parameters(model: torch.nn.Module) -> int:

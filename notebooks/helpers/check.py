@@ -16,6 +16,7 @@ import json
 import math
 import re
 import reprlib
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -342,6 +343,9 @@ def subtitles(answer: object) -> Verdict:
             "Put two lines on the screen where there are two.": (
                 len(shown) > math.ceil(len(lines) / 2)
             ),
+            "Fill the lines: start another where the next word would not fit.": (
+                len(lines) > len(textwrap.wrap(text, 42, break_on_hyphens=False))
+            ),
             "The first begins at start, the last ends at end.": not np.allclose(
                 [begins[0], ends[-1]], [start, end], atol=0.01
             ),
@@ -427,7 +431,7 @@ def own_text(answer: object) -> Verdict:
     written, spoken = answer
     # "approx. 5", "e.g.", "Dr. Brown", "BBC", "5 km"; the end of a sentence is none.
     short = r"\b(?:[A-Za-z]+\.(?=\s+[a-z\d]|[a-z]\.|,)|(?:[DM]r|Mrs|St|Prof)\.|[A-Z]{2,}\b)"
-    short += r"|(?<=\d )(?:[kcm]?[gml]|min|h|tsp|tbsp)\b"
+    short += r"|(?<=\d)\s?(?:[kcm]?[gml]|min|h|tsp|tbsp|[ap]m)\b"
     tokenizer = _speaker().tokenizer
     read = spoken if tokenizer.phonemize else tokenizer.decode(tokenizer(spoken)["input_ids"])
     lost = sorted(set(spoken.lower()) - set(read.lower()) - set(' "()!:;'))
