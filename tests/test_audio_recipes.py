@@ -22,7 +22,7 @@ from transcriber import (
 from transformers.models.whisper.modeling_whisper import sinusoids
 
 STAGES = {  # where it has some: folders of states
-    "speaker": ("sound", "read", "time", "polish"),
+    "speaker": ("sound", "read", "time"),
     "transcriber": ("read", "hear", "both", "long"),
 }
 
