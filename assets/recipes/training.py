@@ -275,6 +275,9 @@ def save_checkpoint(model: PreTrainedModel, processor, folder: Path) -> None:
     config |= {"dtype": "float32"}
     (beside / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     processor.save_pretrained(beside)
+    for path in beside.glob("tokenizer.json"):  # as it is saved, half of it is indentation
+        tokens = json.loads(path.read_text("utf-8"))
+        path.write_text(json.dumps(tokens, ensure_ascii=False, separators=(",", ":")), "utf-8")
     for path in beside.iterdir():
         path.chmod(0o644)
     beside.chmod(0o755)

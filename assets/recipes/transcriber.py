@@ -863,8 +863,8 @@ def prepared(
         is_multilingual=True,
         lang_to_id={f"<|{name}|>": known(f"<|{name}|>") for name in LANGUAGE_NAMES},
         task_to_id={"transcribe": known("<|transcribe|>"), "translate": known("<|translate|>")},
-        # Where neither task nor language is asked for, transformers leaves the task's token out, and
-        # a model that has always seen one writes the first word twice.
+        # Where neither task nor language is asked for, transformers leaves the task's token out,
+        # and a model that has always seen one writes the first word twice.
         task="transcribe",
         no_timestamps_token_id=known("<|notimestamps|>"),
         prev_sot_token_id=known("<|startofprev|>"),
