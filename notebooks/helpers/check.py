@@ -410,17 +410,18 @@ def _announced(voice: int, rate: float, noise: float) -> tuple[float, int]:
     return seconds, wrong
 
 
-@self_check("Try each voice at a rate near 1 and a low noise scale; answer = (voice, rate, noise).")
+@self_check("Try each voice at several rates; answer = (voice, rate, noise).")
 def announcement(answer: object) -> Verdict:
     """A voice, a rate and a noise scale that cost a railway less than what it uses today."""
     voice, rate, noise = answer
     if not 0.25 <= rate <= 4:
         return Verdict(False, "a rate from 0.25 to 4", rate, "Choose a rate from 0.25 to 4.")
-    (before, missed), (after, wrong) = _announced(0, 0.5, 1.2), _announced(voice, rate, noise)
-    most, cost = 0.8 * (before + missed), after + wrong
+    today = min(1, max(1, _speaker().model.config.num_speakers) - 1)
+    (before, missed), (after, wrong) = _announced(today, 1.0, 1.2), _announced(voice, rate, noise)
+    most, cost = 0.9 * (before + missed), after + wrong
     hint = f"It speaks for {after:.0f} seconds, against {before:.0f} today: speak faster."
     if wrong > after:
-        hint = f"{wrong} words are wrong, at 1 each: speak nearer to rate 1, with less noise."
+        hint = f"{wrong} words are wrong, at 1 each: try another voice, or another rate."
     yours = f"{cost:.1f}: {after:.1f} seconds, {wrong} wrong words"
     return Verdict(cost <= most, f"at most {most:.1f}", yours, hint)
 
