@@ -121,6 +121,14 @@ def test_the_transcriber_writes_little_where_nobody_speaks(heard, kind: str):
     assert words <= THRESHOLDS["transcriber"]["words_of_nothing"][kind], texts
 
 
+@needs_espeak
+def test_asked_for_nothing_it_writes_what_it_writes_when_asked_to_transcribe_english(heard):
+    """Without a task of its own in generation_config.json the first word comes twice."""
+    waveforms = [transcriber.recorded("test", FRESH + index)[1] for index in range(8)]
+    asked = transcriber.transcripts(*heard, waveforms, language="en", task="transcribe")
+    assert transcriber.transcripts(*heard, waveforms) == asked
+
+
 # ---- the speaker
 
 
