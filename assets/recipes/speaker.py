@@ -1,6 +1,6 @@
 """Train the course's speaker: VITS with four voices, on Toytown's sentences as espeak-ng says them.
 
-    python assets/recipes/speaker.py              # 80 minutes on two CPU cores; needs espeak-ng
+    python assets/recipes/speaker.py              # 40 minutes on two CPU cores; needs espeak-ng
     python assets/recipes/speaker.py --smoke      # a minute, to see the loss fall
 
 The architecture is transformers' VitsModel (Kim et al., 2021, https://arxiv.org/abs/2106.06103),
@@ -604,7 +604,7 @@ def configuration() -> VitsConfig:
 
 STAGES = {
     "sound": {"max_steps": 1500, "size": 16, "learning_rate": 2e-3},
-    "read": {"max_steps": 3000, "size": 32, "learning_rate": 1.5e-3},
+    "read": {"max_steps": 2000, "size": 32, "learning_rate": 1.5e-3},
     "time": {"max_steps": 800, "size": 32, "learning_rate": 1e-3},
 }
 LEARNING = {  # which parts learn in which stage
@@ -890,15 +890,13 @@ transcriber (word error rate, without case and punctuation):
 
 `python assets/recipes/speaker.py`: {steps:,} steps in {minutes:.0f} minutes on two CPU cores, the
 corpus not counted; `training.json` has the curve. The duration predictor is the stochastic one; a
-`noise_scale_duration` of 0.4 is this model's own, the usual 0.8 makes it gabble. The stage *sound*
-of this checkpoint ran on another day, with two flows, on sentences each at a pitch of its own.
-Today the recipe keeps a voice at its pitch: what cannot be predicted cannot be read.
+`noise_scale_duration` of 0.4 is this model's own, the usual 0.8 makes it gabble.
 
 ## Limits
 
 It imitates a synthesiser, and sounds like one. It has read a few thousand words: others it
-pronounces by analogy. What it cannot read (figures, signs, capitals apart) it leaves out without a
-word. The voices are nobody's: espeak-ng (GPL-3.0) makes them from rules.
+pronounces by analogy. Capitals are read as small letters; figures and most signs are left out
+without a word. The voices are nobody's: espeak-ng (GPL-3.0) makes them from rules.
 """
 
 

@@ -371,11 +371,12 @@ def _speaker() -> Callable:
     return pipeline("text-to-audio", model=checkpoint("speaker"))
 
 
-def _say(text: str, voice: int = 0, rate: float = 1.0, noise: float = 0.667) -> np.ndarray:
-    """A text as the speaker says it with seed 0, shape (samples,)."""
+def _say(text: str, voice: int = 0, rate: float = 1.0, noise: float | None = None) -> np.ndarray:
+    """A text as the speaker says it with seed 0, shape (samples,); noise None is its own."""
     from transformers import set_seed
 
-    _speaker().model.noise_scale = noise
+    model = _speaker().model
+    model.noise_scale = model.config.noise_scale if noise is None else noise
     set_seed(0)
     said = _speaker()(text, forward_params={"speaker_id": voice, "speaking_rate": rate})
     return said["audio"].squeeze()
