@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import speaker
-from conftest import ROOT, cell_with, defined
+from conftest import ROOT, cell_with, defined, printed
 from nbformat import NotebookNode
 
 NAME = "2.5. Text_to_Speech"
@@ -92,7 +92,7 @@ def test_the_claim_to_equal_the_library_would_notice_a_slip(names, cells, right,
 def test_the_stages_of_the_training_curve_are_the_recipes(cells):
     source = cell_with(cells, "the recipe's STAGES")
     ends = np.cumsum([stage["max_steps"] for stage in speaker.STAGES.values()])
-    written = re.search(r"ends = \(([\d_, ]+),", source)[1]
+    written = re.search(r"ends = \(([\d_, ]+)\)", source)[1]
     assert [int(number) for number in written.split(",")] == ends.tolist()
     log = json.loads((ROOT / "assets/checkpoints/speaker/training.json").read_text())
     assert log[-1]["step"] == ends[-1]
@@ -114,7 +114,7 @@ def test_perfect_wer_ugly_voice_or_there_is_no_surprise(said):
     assert rates["telephone"] >= rates["as it is"] + limits["telephone"], "never taught by one"
 
 
-def test_the_telephone_lets_no_high_tone_through_and_the_whisper_has_no_pitch(names):
+def test_the_telephone_lets_no_high_tone_through(names):
     take, spoilt, rate = names["takes"][0], names["spoilt"], names["rate"]
 
     def high(waveform):  # the share of the power above 4,000 Hz
@@ -122,14 +122,6 @@ def test_the_telephone_lets_no_high_tone_through_and_the_whisper_has_no_pitch(na
         return power[len(power) * 8_000 // rate :].sum() / power.sum()
 
     assert high(spoilt["telephone"](take)) < 0.01 * high(take)
-
-    def voiced(waveform):  # how much a moment is like the moments 5 to 12 ms later, at most
-        frames = np.lib.stride_tricks.sliding_window_view(waveform, 1024)[::512]
-        loud = frames[frames.std(1) > waveform.std()]
-        alike = [np.correlate(f, f, "full")[1023:] / (f @ f) for f in loud - loud.mean(1)[:, None]]
-        return np.median([a[rate // 200 : rate // 80].max() for a in alike])
-
-    assert voiced(spoilt["whisper"](take)) < voiced(take) - 0.2
 
 
 def test_the_robot_keeps_how_loud_each_frequency_is_but_not_the_melody(names):
@@ -174,8 +166,8 @@ def test_what_is_written_short_is_said_in_words(names, written, spoken):
     assert names["normalise"](written) == spoken
 
 
-def test_as_written_the_figures_are_lost_and_normalised_they_are_not(said):
-    first, second = re.findall(r"^read: (.*)$", said, re.MULTILINE)[:2]
+def test_as_written_the_figures_are_lost_and_normalised_they_are_not(cells):
+    first, second = re.findall(r"^read: (.*)$", printed(cells), re.MULTILINE)[:2]
     assert "24" not in first and "euro" not in first
     assert "twenty-four euros at three forty" in second
 

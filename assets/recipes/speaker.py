@@ -1,6 +1,6 @@
 """Train the course's speaker: VITS with four voices, on Toytown's sentences as espeak-ng says them.
 
-    python assets/recipes/speaker.py              # 40 minutes on two CPU cores; needs espeak-ng
+    python assets/recipes/speaker.py              # 80 minutes on two CPU cores; needs espeak-ng
     python assets/recipes/speaker.py --smoke      # a minute, to see the loss fall
 
 The architecture is transformers' VitsModel (Kim et al., 2021, https://arxiv.org/abs/2106.06103),
@@ -604,7 +604,7 @@ def configuration() -> VitsConfig:
 
 STAGES = {
     "sound": {"max_steps": 1500, "size": 16, "learning_rate": 2e-3},
-    "read": {"max_steps": 2000, "size": 32, "learning_rate": 1.5e-3},
+    "read": {"max_steps": 3000, "size": 32, "learning_rate": 1.5e-3},
     "time": {"max_steps": 800, "size": 32, "learning_rate": 1e-3},
 }
 LEARNING = {  # which parts learn in which stage
