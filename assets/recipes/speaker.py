@@ -866,7 +866,7 @@ figures and no abbreviations, and has four voices.
 from transformers import pipeline
 
 speak = pipeline("text-to-audio", model="assets/checkpoints/speaker")
-speech = speak("The train leaves at nine fifteen.", forward_params={{"speaker_id": 3}})
+speech = speak("The train leaves at nine fifteen.", forward_params=dict(speaker_id=3))
 speech["audio"], speech["sampling_rate"]  # (1, samples), 16000
 ```
 
