@@ -762,23 +762,20 @@ def letters_only(text: str) -> str:
 
 
 @in_evaluation
-def measured(
-    model: VitsModel, split: str, count: int, first: int = 0, transcriber: Path | None = None
-) -> dict:
+def measured(model: VitsModel, split: str, count: int, first: int = 0) -> dict:
     """Sentences `first` to `first + count` of a split, said by every voice.
 
-    Returns: `wer`, by voice, through the transcriber (None where there is none); `espeak`, the same
-    of the synthesiser's own speech; `voices`, how often a linear classifier of mean MFCCs, fitted
+    Returns: `wer`, by voice, through the course's transcriber; `espeak`, the same of the
+    synthesiser's own speech; `voices`, how often a linear classifier of mean MFCCs, fitted
     on the first half, names the voice in the second; `full`, how many samples are beyond 0.98
     (the decoder's last layer holds them below 1); `jump`, the largest step between samples;
-    `espeak_jump`, the synthesiser's.
+    `espeak_jump`, the synthesiser's. Raises FileNotFoundError where there is no transcriber.
     """
-    transcriber = transcriber or CHECKPOINTS / "transcriber"
-    listen = None
-    if (transcriber / "model.safetensors").is_file():
-        listen = pipeline("automatic-speech-recognition", model=str(transcriber))
-    wer: dict = dict.fromkeys(VOICES)
-    espeak_wer, timbres, labels, jumps, theirs, full = dict(wer), [], [], [], [], 0
+    transcriber = CHECKPOINTS / "transcriber"
+    if not (transcriber / "model.safetensors").is_file():
+        raise FileNotFoundError(f"Measuring speech needs {transcriber}: train it first.")
+    listen = pipeline("automatic-speech-recognition", model=str(transcriber))
+    wer, espeak_wer, timbres, labels, jumps, theirs, full = {}, {}, [], [], [], [], 0
     for speaker, name in enumerate(VOICES):
         written, heard, heard_espeak = [], [], []
         for index in range(first, first + count):
@@ -790,15 +787,13 @@ def measured(
             full += int((np.abs(waveform) > 0.98).sum())
             jumps.append(np.abs(np.diff(waveform)).max())
             theirs.append(np.abs(np.diff(example)).max())
-            if listen:
-                written.append(letters_only(chosen.text))
-                for list_, sound in ((heard, waveform), (heard_espeak, example)):
-                    # the pipeline changes the dict that it is given
-                    found = listen({"raw": sound, "sampling_rate": SAMPLING_RATE})
-                    list_.append(letters_only(found["text"]))
-        if listen:
-            wer[name] = jiwer.wer(written, heard)
-            espeak_wer[name] = jiwer.wer(written, heard_espeak)
+            written.append(letters_only(chosen.text))
+            for list_, sound in ((heard, waveform), (heard_espeak, example)):
+                # the pipeline changes the dict that it is given
+                found = listen({"raw": sound, "sampling_rate": SAMPLING_RATE})
+                list_.append(letters_only(found["text"]))
+        wer[name] = jiwer.wer(written, heard)
+        espeak_wer[name] = jiwer.wer(written, heard_espeak)
     half = np.tile(np.arange(count) < count // 2, len(VOICES))
     timbres, labels = np.stack(timbres), np.array(labels)
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
@@ -829,8 +824,6 @@ def speed(folder: Path) -> float:
 
 def card(folder: Path) -> str:
     """Measure the checkpoint in `folder` and write its model card."""
-    if not (CHECKPOINTS / "transcriber/model.safetensors").is_file():
-        raise FileNotFoundError("The card needs assets/checkpoints/transcriber: train it first.")
     model = VitsModel.from_pretrained(folder)
     scores = measured(model, "test", TEST_SENTENCES, first=FRESH)
     rows = [

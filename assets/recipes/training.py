@@ -229,10 +229,10 @@ def trained(trainer: TimedTrainer) -> list[dict]:
     folder, steps = Path(trainer.args.output_dir), trainer.args.max_steps
     last = last_checkpoint(folder)
     done = int(last.rpartition("-")[2]) if last else 0
+    state = json.loads((Path(last) / "trainer_state.json").read_text()) if last else {}
     if done > steps:
         raise ValueError(f"{last} is past the recipe's {steps} steps: move {folder} away first.")
     if done < steps:
-        state = json.loads((Path(last) / "trainer_state.json").read_text()) if last else {}
         if (meant := state.get("max_steps", steps)) != steps:
             raise ValueError(
                 f"{last} is of {meant} steps, the recipe has {steps}: move it away first."
@@ -240,7 +240,7 @@ def trained(trainer: TimedTrainer) -> list[dict]:
         trainer.train(resume_from_checkpoint=last)
         return trainer.state.log_history
     trainer._load_from_checkpoint(last)
-    return json.loads((Path(last) / "trainer_state.json").read_text())["log_history"]
+    return state["log_history"]
 
 
 def continued(history: list[dict], log: list[dict]) -> list[dict]:

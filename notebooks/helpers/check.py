@@ -371,6 +371,11 @@ def _speaker() -> Callable:
     return pipeline("text-to-audio", model=checkpoint("speaker"))
 
 
+def _last_voice() -> int:
+    """The number of the speaker's last voice; a model of one voice may count none."""
+    return max(1, _speaker().model.config.num_speakers) - 1
+
+
 def _say(text: str, voice: int = 0, rate: float = 1.0, noise: float | None = None) -> np.ndarray:
     """A text as the speaker says it with seed 0, shape (samples,); noise None is its own."""
     from transformers import set_seed
@@ -417,7 +422,7 @@ def announcement(answer: object) -> Verdict:
     voice, rate, noise = answer
     if not 0.25 <= rate <= 4:
         return Verdict(False, "a rate from 0.25 to 4", rate, "Choose a rate from 0.25 to 4.")
-    today = min(1, max(1, _speaker().model.config.num_speakers) - 1)
+    today = min(1, _last_voice())
     (before, missed), (after, wrong) = _announced(today, 1.0, 1.2), _announced(voice, rate, noise)
     most, cost = 0.9 * (before + missed), after + wrong
     hint = f"It speaks for {after:.0f} seconds, against {before:.0f} today: speak faster."
@@ -462,7 +467,7 @@ def dialogue(answer: object) -> Verdict:
 
     import soundfile
 
-    rate, last = _speaker().sampling_rate, max(1, _speaker().model.config.num_speakers) - 1
+    rate, last = _speaker().sampling_rate, _last_voice()
     lines = [(voice, "77 boxes and 77 cups.") for voice in (0, min(1, last), 0)]
     with tempfile.TemporaryDirectory() as folder:
         answer(lines, f"{folder}/dialogue.wav")
