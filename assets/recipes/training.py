@@ -238,6 +238,8 @@ def trained(trainer: TimedTrainer) -> list[dict]:
                 f"{last} is of {meant} steps, the recipe has {steps}: move it away first."
             )
         trainer.train(resume_from_checkpoint=last)
+        # Accelerate leaves a bfloat16 forward behind, in which the next stage would compute too.
+        trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
         return trainer.state.log_history
     trainer._load_from_checkpoint(last)
     return state["log_history"]
