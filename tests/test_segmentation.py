@@ -253,7 +253,8 @@ def test_a_click_on_the_picture_cuts_out_what_is_there(address):
         page = browser.new_page(viewport={"width": 1200, "height": 1600})
         page.set_default_timeout(90_000)  # milliseconds, for a busy machine
         page.goto(address)
-        picture = page.locator("img").first
+        # Before the picture is drawn, the first image of the page is a logo in its footer.
+        picture = page.locator("img[src*='/file=']").first
         picture.evaluate("image => image.decode()")  # before, it has not its size yet
         frame = picture.bounding_box()
         side = min(frame["width"], frame["height"])  # the square picture stands in its middle
