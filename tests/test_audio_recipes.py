@@ -1,6 +1,5 @@
 """The audio recipes: each learns in a few steps, and goes on from where it was cut off."""
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +7,7 @@ import pytest
 import torch
 from conftest import ROOT, needs_espeak
 from recipes import assert_learns_and_resumes
-from speaker import HOP, Said, Spelling, character_ends, frame_lengths, said
 from toytown.sentences import Sentence
-from toytown.speech import SAMPLING_RATE
 from training import options
 from transcriber import (
     LearningTranscriber,
@@ -70,43 +67,3 @@ def test_another_throat_says_the_same_at_the_same_time_higher_or_lower():
         assert loud.amax(0).gt(0.5).nonzero().flatten().tolist() == list(range(20, 50))
         middles.add(round(loud[:, 30].argmax().item()))
     assert min(middles) < 30 < max(middles), "lower and higher"
-
-
-def test_a_spelling_learns_which_letters_are_silent():
-    words = {
-        ("knight", ("n", "aI", "t")): 3,
-        ("night", ("n", "aI", "t")): 3,
-        ("tin", ("t", "I", "n")): 9,
-        ("kin", ("k", "I", "n")): 5,
-        ("hit", ("h", "I", "t")): 9,
-        ("knit", ("n", "I", "t")): 3,
-        ("tight", ("t", "aI", "t")): 3,
-        ("no", ("n", "oU")): 5,
-        ("sit", ("s", "I", "t")): 4,
-    }
-    spelling = Spelling(Counter(words))
-    parts = spelling.align("knight", ("n", "aI", "t"))
-    assert parts[0] == () and parts[1] == ("n",) and parts[-1] == ("t",)
-    assert spelling.align("knot", ("n", "oU", "t"))[0] == (), "in a word it has not met, too"
-
-
-def test_each_character_has_a_frame_and_all_frames_are_given_out():
-    random = np.random.default_rng(0)
-    for _ in range(100):
-        ends = np.sort(random.uniform(0, 2, 40))  # some of no length at all
-        frames = int(2 * SAMPLING_RATE / HOP)
-        lengths = frame_lengths(ends, frames)
-        assert lengths.min() >= 1 and lengths.sum() == frames
-
-
-@needs_espeak
-def test_a_comma_lasts_as_long_as_its_pause_and_a_letter_as_its_sound():
-    utterance: Said = next(u for i in range(50) if "," in (u := said("train", i)).text)
-    spelling = Spelling(Counter())
-    ends = character_ends(utterance, spelling)
-    assert (np.diff(ends) >= 0).all()
-    comma = utterance.text.index(",")
-    pause = [p for p, owner in zip(utterance.phonemes, utterance.owner, strict=True) if owner < 0]
-    lasts = ends[comma] - ends[comma - 1]
-    assert lasts > 0.08
-    assert any(abs(start - ends[comma - 1]) < 0.02 for _, start, _ in pause)

@@ -5,7 +5,18 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from speaker import LearningVits, Spelling, configuration, frame_lengths, sampling, spread
+from conftest import needs_espeak
+from speaker import (
+    LearningVits,
+    Said,
+    Spelling,
+    character_ends,
+    configuration,
+    frame_lengths,
+    said,
+    sampling,
+    spread,
+)
 from training import plain
 from transformers import VitsModel
 
@@ -22,6 +33,53 @@ def test_letters_find_the_sounds_that_they_stand_for():
     assert spelling.align("hop", words["hop"]) == [("h",), ("0",), ("p",)]
     first, second, *_ = spelling.align("ship", words["ship"])
     assert first + second == ("S",), "two letters share one sound"
+
+
+def test_a_spelling_learns_which_letters_are_silent():
+    words = {
+        ("knight", ("n", "aI", "t")): 3,
+        ("night", ("n", "aI", "t")): 3,
+        ("tin", ("t", "I", "n")): 9,
+        ("kin", ("k", "I", "n")): 5,
+        ("hit", ("h", "I", "t")): 9,
+        ("knit", ("n", "I", "t")): 3,
+        ("tight", ("t", "aI", "t")): 3,
+        ("no", ("n", "oU")): 5,
+        ("sit", ("s", "I", "t")): 4,
+    }
+    spelling = Spelling(Counter(words))
+    parts = spelling.align("knight", ("n", "aI", "t"))
+    assert parts[0] == () and parts[1] == ("n",) and parts[-1] == ("t",)
+    assert spelling.align("knot", ("n", "oU", "t"))[0] == (), "in a word it has not met, too"
+
+
+@needs_espeak
+def test_a_comma_lasts_as_long_as_its_pause_and_a_letter_as_its_sound():
+    utterances = [said("train", index, 0) for index in range(60)]
+    pairs = Counter(
+        (u.text[first:last], tuple(symbol for symbol, *_ in u.sounds(number)))
+        for u in utterances
+        for number, (first, last) in enumerate(u.words)
+        if u.sounds(number)
+    )
+    spelling = Spelling(pairs)
+    utterance: Said = next(u for u in utterances if "," in u.text)
+    ends = character_ends(utterance, spelling)
+    assert (np.diff(ends) >= 0).all()
+    comma = utterance.text.index(",")
+    pauses = [p for p, of in zip(utterance.phonemes, utterance.owner, strict=True) if of < 0]
+    assert ends[comma] - ends[comma - 1] > 0.08
+    assert any(abs(start - ends[comma - 1]) < 0.02 for _, start, _ in pauses)
+
+    checked = 0
+    for u in utterances:  # in a word of one sound a letter, each letter ends where its sound does
+        ends = character_ends(u, spelling)
+        for number, (first, last) in enumerate(u.words):
+            sounds = u.sounds(number)
+            if u.text[first:last] in ("red", "big", "bus", "sad", "hat") and len(sounds) == 3:
+                assert ends[first:last] == pytest.approx([end for *_, end in sounds], abs=0.02)
+                checked += 1
+    assert checked
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ import re
 import tomllib
 from itertools import pairwise
 
-import jiwer
 import numpy as np
 import pytest
 import transcriber
 from conftest import ROOT, assert_notices_a_slip, cell_with, defined, printed
 from exercises import exercises_of
 from helpers import media
+from training import word_error_rate
 
 GREETING = "good morning rosa you look happy are you going to the market"
 NAME = "2.4. Automatic_Speech_Recognition"
@@ -59,11 +59,7 @@ def test_each_claim_to_equal_the_library_would_notice_a_slip(names, cells, right
 
 def test_the_greeting_is_written_as_it_is_said(said):
     written = re.search(r"^\d+ numbers, [\d.]+ seconds\s+(\S.*)$", said, re.MULTILINE)[1]
-    assert jiwer.wer(GREETING, plain(written)) <= 0.34
-
-
-def plain(text):
-    return " ".join(re.findall(r"[\w']+", text.lower()))
+    assert word_error_rate([GREETING], [written]) <= LIMITS["greeting_wer"]
 
 
 def test_known_voices_are_heard_better_than_new_ones_and_both_well(said):
@@ -85,7 +81,7 @@ def test_each_language_is_detected_and_french_becomes_english(said):
     first = {row["language"]: row for row in reversed(media.examples("speech").to_list())}
     english = [row["english"] for row in first.values()]
     written = [text for text, _ in pairs]
-    assert jiwer.wer(sorted(map(plain, english)), sorted(map(plain, written))) <= 0.2
+    assert word_error_rate(sorted(english), sorted(written)) <= LIMITS["translation_wer"]
 
 
 def test_noise_ruins_a_number_while_the_rate_is_low(said):
@@ -168,7 +164,7 @@ def test_short_sounds_have_the_worst_factor(said):
 
 def test_the_app_hears_the_greeting(said):
     answer = said[said.rindex("RTF") :].split("\n", 1)[1].strip().splitlines()[0]
-    assert jiwer.wer(GREETING, plain(answer)) <= 0.34
+    assert word_error_rate([GREETING], [answer]) <= LIMITS["greeting_wer"]
 
 
 def test_each_token_listens_later_than_the_one_before(execution, cells, names):

@@ -32,6 +32,7 @@ from training import (
     MuonTrainer,
     facts,
     in_evaluation,
+    made_for,
     parameters,
     plain,
     run,
@@ -52,6 +53,7 @@ from transformers import (
 STEPS, BATCH = 2000, 64
 EACH = 250  # sounds of a kind that are kept
 TEST_EACH, FRESH = 20, 10_000  # test sounds of a kind; the first of the split are for notebooks
+TEST_MIXTURES = 300
 SECONDS, HOP = 5, 960  # what the model hears at once; 20 ms a frame
 FRAMES, BANDS = SECONDS * RATE // HOP + 1, 64
 WIDTH, PROJECTION = 40, 96
@@ -135,13 +137,14 @@ def power(waveforms: list[np.ndarray]) -> np.ndarray:
 def pool(folder: Path, each: int) -> np.ndarray:
     """`each` sounds of every kind as mel power in dB: float16, (kinds, each, FRAMES, BANDS).
 
-    Made once, a kind at a time, and kept in `folder`.
+    Made once, a kind at a time, and kept under `folder`.
     """
+    folder = made_for(folder, each=each, seconds=SECONDS, frames=FRAMES, bands=BANDS, rate=RATE)
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, kind in enumerate(tqdm(KINDS, "sounds", disable=None)):
         path = folder / f"{kind}.npy"
-        if not path.is_file() or len(np.load(path, mmap_mode="r")) != each:
+        if not path.is_file():
             indices = range(number * each, (number + 1) * each)
             made = [power([sound(drawn("train", i), kind, SECONDS)])[0] for i in indices]
             beside = path.with_suffix(".part.npy")
@@ -485,7 +488,7 @@ def card(folder: Path) -> str:
         for kind, right, other in more.pop("weak")
     ]
     return CARD.format(
-        **measured(model, "test", TEST_EACH, first=FRESH, mixtures=300),
+        **measured(model, "test", TEST_EACH, first=FRESH, mixtures=TEST_MIXTURES),
         **more,
         weak="; ".join(weak) or "none",
         least=min(more["template"].values()),
@@ -529,7 +532,7 @@ On {sounds} sounds of {kinds} kinds whose seeds no training has seen, each named
 
 | | accuracy |
 |---|---|
-| the labels of `sounds.py` in the pipeline's template, "This is a sound of …." | {accuracy:.3f} |
+| the labels of `sounds.toml` in the pipeline's template, "This is a sound of …." | {accuracy:.3f} |
 | the bare labels | {bare:.3f} |
 | resampled to 8 kHz and back | {rate[8000]:.3f} |
 | to 16 kHz and back | {rate[16000]:.3f} |
@@ -559,8 +562,8 @@ Above it, and so named, are {kept:.3f} of the test sounds.
 ## Training
 
 `python assets/recipes/listener.py`: {each} sounds of every kind are synthesised (some three minutes
-more, not counted), then {steps:,} steps of {batch} clips in {minutes:.0f} minutes on one CPU core
-of two that other trainings shared; `training.json` has the curve.
+more, not counted), then {steps:,} steps of {batch} clips in {minutes:.0f} minutes on a busy CPU
+core; `training.json` has the curve.
 
 ## Limits
 

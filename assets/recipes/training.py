@@ -3,6 +3,7 @@
 import argparse
 import functools
 import hashlib
+import inspect
 import json
 import shutil
 import tempfile
@@ -10,16 +11,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import jiwer
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINTS = ROOT / "assets" / "checkpoints"
 MANIFEST = CHECKPOINTS / "manifest.json"
 NOT_LOADED = ("README.md", "training.json")
 # A processor without AVX-512 BF16 emulates bfloat16, at a thirtieth of float32's pace.
-FAST_BFLOAT16 = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+FAST_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()
 
 
 def options(role: str, description: str) -> argparse.Namespace:
@@ -55,7 +58,7 @@ def trainer_arguments(folder: Path, steps: int, seed: int, **more) -> TrainingAr
         "dataloader_num_workers": 1,  # draws the next pictures while this step computes
         "dataloader_prefetch_factor": 4,
         "remove_unused_columns": False,
-        "use_cpu": not torch.cuda.is_available(),  # the Trainer will not guess it for bfloat16
+        "use_cpu": True,  # they are written for one, and never ran on anything else
         "report_to": "none",
         "seed": seed,
     }
@@ -198,6 +201,14 @@ def in_evaluation(measure: Callable) -> Callable:
     return measured
 
 
+def word_error_rate(references: list[str], texts: list[str]) -> float:
+    """WER of all texts together, case and punctuation left out, by jiwer."""
+    plain_text = BasicTextNormalizer()
+    return jiwer.wer(
+        [plain_text(text) for text in references], [plain_text(text) for text in texts]
+    )
+
+
 def made_for(folder: Path, **settings: object) -> Path:
     """The folder under `folder` for what is made with these settings by Toytown as it is.
 
@@ -223,26 +234,27 @@ def last_checkpoint(folder: Path) -> str | None:
 def trained(trainer: TimedTrainer) -> list[dict]:
     """Train from the last state on, or load the state of a training that has ended; its log.
 
-    Raises ValueError where the state is of a training of another length: the learning rate would
-    jump, and what comes out would not be what the recipe makes.
+    The states have a folder for this code, these settings and the weights that it starts from.
+    Where one of the three changes it is another folder: what comes out is what the recipe makes.
     """
-    folder, steps = Path(trainer.args.output_dir), trainer.args.max_steps
+    kinds = type(trainer), type(trainer.model), type(trainer.train_dataset), TimedTrainer
+    settings = {k: v for k, v in trainer.args.to_dict().items() if not k.endswith("_dir")}
+    folder = made_for(
+        Path(trainer.args.output_dir),
+        code=[Path(inspect.getfile(kind)).read_text("utf-8") for kind in kinds],
+        settings=settings,
+        weights=sum(float(p.detach().double().sum()) for p in trainer.model.parameters()),
+    )
+    trainer.args.output_dir = str(folder)
     last = last_checkpoint(folder)
     done = int(last.rpartition("-")[2]) if last else 0
-    state = json.loads((Path(last) / "trainer_state.json").read_text()) if last else {}
-    if done > steps:
-        raise ValueError(f"{last} is past the recipe's {steps} steps: move {folder} away first.")
-    if done < steps:
-        if (meant := state.get("max_steps", steps)) != steps:
-            raise ValueError(
-                f"{last} is of {meant} steps, the recipe has {steps}: move it away first."
-            )
-        trainer.train(resume_from_checkpoint=last)
-        # Accelerate leaves a bfloat16 forward behind, in which the next stage would compute too.
-        trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-        return trainer.state.log_history
-    trainer._load_from_checkpoint(last)
-    return state["log_history"]
+    if done == trainer.args.max_steps:
+        trainer._load_from_checkpoint(last)
+        return json.loads((Path(last) / "trainer_state.json").read_text())["log_history"]
+    trainer.train(resume_from_checkpoint=last)
+    # Accelerate leaves a bfloat16 forward behind, in which the next stage would compute too.
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    return trainer.state.log_history
 
 
 def continued(history: list[dict], log: list[dict]) -> list[dict]:
@@ -342,10 +354,10 @@ def run(role: str, description: str, train: Callable, card: Callable) -> None:
     args = options(role, description)
     if not args.measure:
         train(args)
+    if args.output.resolve().parent == CHECKPOINTS.resolve():
+        write_manifest()  # before the card: what has been saved can be loaded, whatever comes
     if not args.smoke:
         write_text(args.output / "README.md", card(args.output))
-        if args.output.resolve().parent == CHECKPOINTS.resolve():
-            write_manifest()
 
 
 def parameters(model: torch.nn.Module) -> int:

@@ -26,7 +26,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import jiwer
 import numpy as np
 import torch
 from sacrebleu.metrics import CHRF
@@ -48,6 +47,7 @@ from training import (
     save_checkpoint,
     trained,
     trainer_arguments,
+    word_error_rate,
     write_history,
 )
 from transformers import (
@@ -60,7 +60,6 @@ from transformers import (
     set_seed,
 )
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 from transformers.models.whisper.modeling_whisper import WhisperEncoder, sinusoids
 from transformers.models.whisper.tokenization_whisper import LANGUAGES as LANGUAGE_NAMES
 
@@ -791,14 +790,6 @@ def transcripts(
     return [text.strip() for text in texts]
 
 
-def word_error_rate(references: list[str], texts: list[str]) -> float:
-    """WER of all texts together, case and punctuation left out, by jiwer."""
-    plain_text = BasicTextNormalizer()
-    return jiwer.wer(
-        [plain_text(text) for text in references], [plain_text(text) for text in texts]
-    )
-
-
 @in_evaluation
 def measured(
     model: WhisperForConditionalGeneration,
@@ -1053,9 +1044,9 @@ case and punctuation, by jiwer. chrF: of the translation to English, by sacreble
 ## Training
 
 `python assets/recipes/transcriber.py`: {utterances:,} sentences are spoken (some minutes, not
-counted), then {steps:,} steps in {minutes:.0f} minutes on two CPU cores with AMX that other work
-shared, in four stages: first it learns to write from phonemes, without any sound, then to hear
-them, then both at once, then long recordings.
+counted), then {steps:,} steps in {minutes:.0f} minutes on two busy CPU cores (with
+AMX), in four stages: first it learns to write from phonemes, without any sound, then to hear them,
+then both at once, then long recordings.
 `training.json` has the curve.
 
 ## Limits

@@ -270,6 +270,12 @@ def sound_search(answer: object) -> Verdict:
 _transcriber = functools.partial(_pipeline, "automatic-speech-recognition", "transcriber")
 
 
+def _words(text: str) -> list[str]:
+    from transformers.models.whisper.english_normalizer import BasicTextNormalizer
+
+    return BasicTextNormalizer()(text).split()
+
+
 @self_check("answer is your function itself: from a text to the same text, made comparable.")
 def normalised(answer: object) -> Verdict:
     """A function that makes texts comparable where they mean the same, and only there."""
@@ -301,12 +307,10 @@ def normalised(answer: object) -> Verdict:
 def own_voice(answer: object) -> Verdict:
     """A recording of the reader's and what is said in it, beside what the transcriber writes."""
     import jiwer
-    from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
     source, said = answer
     waveform, rate = media.audio(source)
-    seconds, plain = len(waveform) / rate, BasicTextNormalizer()
-    words = plain(said).split()
+    seconds, words = len(waveform) / rate, _words(said)
     loud = float(np.sqrt(np.mean(waveform**2)))
     done = {
         "it lasts from 1 to 30 seconds": 1 <= seconds <= 30,
@@ -317,7 +321,7 @@ def own_voice(answer: object) -> Verdict:
     verdict = _checklist(done)
     if verdict.right:
         heard = _transcriber()(waveform)["text"].strip()
-        wer = jiwer.wer(" ".join(words), plain(heard))
+        wer = jiwer.wer(" ".join(words), " ".join(_words(heard)))
         print(f"said:  {said}\nheard: {heard}\nWER {wer:.0%} of {len(words)} words")
     return verdict
 
@@ -381,10 +385,6 @@ def _say(text: str, voice: int = 0, rate: float = 1.0, noise: float | None = Non
     set_seed(0)
     said = _speaker()(text, forward_params={"speaker_id": voice, "speaking_rate": rate})
     return said["audio"].squeeze()
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9']+", text.lower())
 
 
 def _heard(waveform: np.ndarray) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 25_000_000
 MAX_PIXELS = 50_000_000
 MAX_SECONDS = 600  # of sound
-MAX_SAMPLES = 2 * MAX_SECONDS * 192_000  # of all channels: stereo, at the highest rate
+MAX_SAMPLES = 60_000_000  # of all channels: ten minutes in stereo at 48,000 Hz, 240 MB decoded
 DOWNLOAD_SECONDS = 20
 # What Pillow and libsndfile decode by themselves: no Ghostscript for .eps, no ffmpeg for .mp4.
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -97,7 +97,8 @@ def audio(source: str | Path | bytes, sampling_rate: int = 16_000) -> tuple[np.n
                 most = MAX_SECONDS // 60
                 raise ValueError(f"{name} lasts {seconds / 60:.0f} minutes: cut it to {most}.")
             if file.frames * file.channels > MAX_SAMPLES:
-                raise ValueError(f"{name} has {file.channels} channels: save it with one or two.")
+                sentence = f"{name} has over {MAX_SAMPLES // 10**6} million samples"
+                raise ValueError(f"{sentence}: save it with one channel, or at 48,000 Hz.")
             channels = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError:
         sentence = f"{name} is damaged or no sound we read: save it as WAV, FLAC, OGG or MP3."

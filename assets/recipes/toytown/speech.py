@@ -83,7 +83,7 @@ class Speech:
     phonemes: list[tuple[str, float, float]]  # espeak-ng's mnemonic, start, end
     words: list[
         tuple[int, int, float, float]
-    ]  # the word's place in the text, [from, to); its times
+    ]  # the word's place in the text, [from, to); its times. "on the" may be said as one: "on"
 
     @property
     def end(self) -> float:
@@ -108,7 +108,7 @@ def speak(text: str, voice: str, speed: int = 165, pitch: int = 50) -> Speech:
     known = VOICES.get(voice) or CROWD.get(voice)
     if known is None:
         raise ValueError(f"There is no voice {voice!r}: choose one of {', '.join(VOICES)}.")
-    if not text.strip():
+    if not re.search(r"\w", text):
         raise ValueError("There is nothing to say: give a text.")
     if not (80 <= speed <= 400 and 0 <= pitch <= 99):
         raise ValueError(f"speed is {speed} and pitch {pitch}: 80 to 400, and 0 to 99.")
@@ -271,7 +271,9 @@ class _Espeak:
     def synthesize(self, text: str) -> tuple[np.ndarray, list[tuple]]:
         self.parts, self.events = [], []
         data = text.encode() + b"\0"
-        self.library.espeak_Synth(data, len(data), 0, 1, 0, UTF8, None, None)
+        size = ctypes.c_size_t(len(data))
+        if self.library.espeak_Synth(data, size, 0, 1, 0, UTF8, None, None):
+            raise OSError("espeak-ng could not say it: try a shorter text.")
         self.library.espeak_Synchronize()
         return np.concatenate(self.parts or [np.zeros(0, np.int16)]), self.events
 
@@ -284,7 +286,9 @@ class _Espeak:
                 break
             if event.type in (WORD, PHONEME):
                 start = event.text_position - 1
-                self.events.append((event.type, event.sample, start, event.string.decode()))
+                # Of a word the union holds its number, which need not be UTF-8.
+                name = event.string.decode() if event.type == PHONEME else ""
+                self.events.append((event.type, event.sample, start, name))
         return 0
 
 
