@@ -390,7 +390,8 @@ def _say(text: str, voice: int = 0, rate: float = 1.0, noise: float | None = Non
 def _heard(waveform: np.ndarray) -> str:
     import soxr
 
-    sound = soxr.resample(waveform.astype(np.float32), _speaker().sampling_rate, 16_000)
+    rate = _speaker().sampling_rate
+    sound = soxr.resample(np.pad(waveform, (rate // 5, 0)).astype(np.float32), rate, 16_000)
     return _transcriber()({"raw": sound, "sampling_rate": 16_000})["text"].strip()
 
 
