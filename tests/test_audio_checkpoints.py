@@ -118,7 +118,7 @@ def test_the_transcriber_tells_when_each_sentence_is_said(heard):
     limits = THRESHOLDS["transcriber"]
     told = transcriber.on_time(*heard, limits["recordings"], FRESH)
     assert told["within"] >= limits["within_quarter_second"], told
-    assert told["invented"] <= limits["invented_sentences"], told
+    assert told["unmatched"] <= limits["unmatched_sentences"], told
 
 
 @needs_espeak

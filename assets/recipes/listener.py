@@ -37,6 +37,7 @@ from training import (
     plain,
     run,
     save_checkpoint,
+    source,
     trained,
     trainer_arguments,
     write_history,
@@ -139,7 +140,7 @@ def pool(folder: Path, each: int) -> np.ndarray:
 
     Made once, a kind at a time, and kept under `folder`.
     """
-    folder = made_for(folder, each=each, seconds=SECONDS, frames=FRAMES, bands=BANDS, rate=RATE)
+    folder = made_for(folder, each=each, code=source(__file__))
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, kind in enumerate(tqdm(KINDS, "sounds", disable=None)):

@@ -1,6 +1,6 @@
 """Train the course's speaker: VITS with four voices, on Toytown's sentences as espeak-ng says them.
 
-    python assets/recipes/speaker.py              # an hour on two CPU cores; needs espeak-ng
+    python assets/recipes/speaker.py              # 80 minutes on two CPU cores; needs espeak-ng
     python assets/recipes/speaker.py --smoke      # a minute, to see the loss fall
 
 The architecture is transformers' VitsModel (Kim et al., 2021, https://arxiv.org/abs/2106.06103),
@@ -56,6 +56,7 @@ from training import (
     plain,
     run,
     save_checkpoint,
+    source,
     trained,
     trainer_arguments,
     word_error_rate,
@@ -265,8 +266,7 @@ def _said(job: tuple[str, int]) -> Said:
 
 def corpus(folder: Path, counts: dict[str, int]) -> Corpus:
     """So many utterances of each split, made under `folder` if they are not there."""
-    settings = {"voices": VOICES, "speeds": SPEEDS, "hop": HOP, "pause": PAUSE}
-    folder = made_for(folder, characters=CHARACTERS, **settings, **counts)
+    folder = made_for(folder, code=source(__file__), **counts)
     if not (folder / "rows.json").is_file():  # written last
         folder.mkdir(parents=True, exist_ok=True)
         with multiprocessing.Pool(2) as pool:
@@ -826,6 +826,11 @@ def speed(folder: Path) -> float:
     return samples / SAMPLING_RATE / spent
 
 
+def words_of(text: str) -> list[str]:
+    """A text's words, lower-case."""
+    return re.findall(r"[a-z]+(?:'[a-z]+)?", text.lower())
+
+
 def card(folder: Path) -> str:
     """Measure the checkpoint in `folder` and write its model card."""
     model = VitsModel.from_pretrained(folder)
@@ -839,6 +844,7 @@ def card(folder: Path) -> str:
         rows="\n".join(rows),
         sentences=TEST_SENTENCES,
         faster=speed(folder),
+        words=len({w for i in range(UTTERANCES) for w in words_of(drawn("train", i)[0].spoken)}),
         parameters=parameters(model),
         **facts(folder),
     )
@@ -891,7 +897,7 @@ corpus not counted; `training.json` has the curve. The duration predictor is the
 
 ## Limits
 
-It imitates a synthesiser, and sounds like one. It has read a few thousand words: others it
+It imitates a synthesiser, and sounds like one. It has read {words} words: others it
 pronounces by analogy. Capitals are read as small letters; figures and most signs are left out
 without a word. The voices are nobody's: espeak-ng (GPL-3.0) makes them from rules.
 """

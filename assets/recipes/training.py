@@ -5,6 +5,7 @@ import functools
 import hashlib
 import inspect
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -121,10 +122,6 @@ def orthogonalized(
     return found.T if matrix.size(0) > matrix.size(1) else found
 
 
-if not FAST_BFLOAT16:
-    torch.optim._muon._zeropower_via_newtonschulz = orthogonalized
-
-
 class MuonAndAdamW(torch.optim.Optimizer):
     """Muon for the matrices inside transformer layers, AdamW for all else, as one optimizer.
 
@@ -136,6 +133,8 @@ class MuonAndAdamW(torch.optim.Optimizer):
         self, model: torch.nn.Module, lr: float, weight_decay: float, paces: dict | None = None
     ):
         """paces: by how much more than lr the weights under a name learn, {"mask_decoder": 3}."""
+        if not FAST_BFLOAT16:
+            torch.optim._muon._zeropower_via_newtonschulz = orthogonalized
         matrices, others = {}, {}
         for name, weight in model.named_parameters():
             if weight.requires_grad:
@@ -209,6 +208,11 @@ def word_error_rate(references: list[str], texts: list[str]) -> float:
     )
 
 
+def source(file: str) -> str:
+    """A recipe's code, without the text of its card, in which a typo may be corrected."""
+    return re.sub(r'^CARD = """.*?^"""', "", Path(file).read_text("utf-8"), flags=re.M | re.S)
+
+
 def made_for(folder: Path, **settings: object) -> Path:
     """The folder under `folder` for what is made with these settings by Toytown as it is.
 
@@ -241,7 +245,7 @@ def trained(trainer: TimedTrainer) -> list[dict]:
     settings = {k: v for k, v in trainer.args.to_dict().items() if not k.endswith("_dir")}
     folder = made_for(
         Path(trainer.args.output_dir),
-        code=[Path(inspect.getfile(kind)).read_text("utf-8") for kind in kinds],
+        code=[source(inspect.getfile(kind)) for kind in kinds],
         settings=settings,
         weights=sum(float(p.detach().double().sum()) for p in trainer.model.parameters()),
     )

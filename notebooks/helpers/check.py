@@ -172,7 +172,7 @@ _listener = functools.partial(_pipeline, "zero-shot-audio-classification", "list
 def _cosines_in_noise() -> tuple[np.ndarray, np.ndarray]:
     """Cosines of sounds of all kinds with the first twelve labels, and the sounds' true kinds.
 
-    The sounds are not those of the page, and the noise is another; it is as loud.
+    The sounds are not those on which 2.3 draws its line, and the noise is another; it is as loud.
     """
     from torch import inference_mode
     from torch.nn.functional import cosine_similarity

@@ -223,7 +223,7 @@ def _level(waveform: np.ndarray) -> float:
 
 WORD, PHONEME = 1, 7  # espeak_EVENT_TYPE
 RETRIEVAL = 1  # espeak_AUDIO_OUTPUT: samples come back, nothing plays
-PHONEME_EVENTS = 1  # espeakINITIALIZE
+PHONEME_EVENTS, DONT_EXIT = 1, 0x8000  # espeakINITIALIZE
 RATE, PITCH = 1, 3  # espeak_PARAMETER
 UTF8 = 1
 
@@ -253,7 +253,9 @@ class _Espeak:
         if not LIBRARY:
             raise OSError("Toytown speaks with espeak-ng: install it (apt install espeak-ng).")
         self.library = ctypes.CDLL(LIBRARY)
-        self.sampling_rate = self.library.espeak_Initialize(RETRIEVAL, 200, None, PHONEME_EVENTS)
+        self.sampling_rate = self.library.espeak_Initialize(
+            RETRIEVAL, 200, None, PHONEME_EVENTS | DONT_EXIT
+        )
         if self.sampling_rate <= 0:
             raise OSError("espeak-ng finds no data: install espeak-ng-data.")
         self.callback = _CALLBACK(self._take)  # kept: ctypes does not
