@@ -108,8 +108,9 @@ def test_the_recipe_learns_and_resumes_from_what_it_has_learnt(tmp_path: Path):
     assert losses[8] < losses[5], "the whole loss falls"
     weights = load_file(tmp_path / "detector" / "model.safetensors")
 
-    shutil.rmtree(tmp_path / "build" / "settle" / "checkpoint-8")  # as if it had been cut off at 7
-    half_made = tmp_path / "build" / "settle" / "checkpoint-99"
+    (last,) = (tmp_path / "build" / "settle").glob("*/checkpoint-8")
+    shutil.rmtree(last)  # as if it had been cut off at 7
+    half_made = last.with_name("checkpoint-99")
     half_made.mkdir()
     shutil.copy(CHECKPOINT / "config.json", half_made)
     again = smoke(tmp_path)

@@ -179,7 +179,7 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
     "2.5. Text_to_Speech": {
         "announcement": [
             ("(1, 1.0, 1.2)", "words are wrong, at 1 each"),
-            ("(1, 1.3, 0.3)", "words are wrong, at 1 each"),
+            ("(1, 2.0, 0.3)", "words are wrong, at 1 each"),
             ("(0, 0.3, 0.3)", "words are wrong, at 1 each"),
             ("(0, 3.5, 0.3)", "words are wrong, at 1 each"),
             ("(9, 1.0, 0.3)", "answer = (voice, rate, noise)"),

@@ -238,8 +238,9 @@ def last_checkpoint(folder: Path) -> str | None:
 def trained(trainer: TimedTrainer) -> list[dict]:
     """Train from the last state on, or load the state of a training that has ended; its log.
 
-    The states have a folder for this code, these settings and the weights that it starts from.
-    Where one of the three changes it is another folder: what comes out is what the recipe makes.
+    The states have a folder for this code and these settings. Where one of them changes it is
+    another folder: what comes out is what the recipe makes. (Whoever exchanges the weights that a
+    training starts from, such as the eyes, moves the states of what follows away.)
     """
     kinds = type(trainer), type(trainer.model), type(trainer.train_dataset), TimedTrainer
     settings = {k: v for k, v in trainer.args.to_dict().items() if not k.endswith("_dir")}
@@ -247,7 +248,6 @@ def trained(trainer: TimedTrainer) -> list[dict]:
         Path(trainer.args.output_dir),
         code=[source(inspect.getfile(kind)) for kind in kinds],
         settings=settings,
-        weights=sum(float(p.detach().double().sum()) for p in trainer.model.parameters()),
     )
     trainer.args.output_dir = str(folder)
     last = last_checkpoint(folder)

@@ -97,8 +97,7 @@ def audio(source: str | Path | bytes, sampling_rate: int = 16_000) -> tuple[np.n
                 most = MAX_SECONDS // 60
                 raise ValueError(f"{name} lasts {seconds / 60:.0f} minutes: cut it to {most}.")
             if file.frames * file.channels > MAX_SAMPLES:
-                sentence = f"{name} has over {MAX_SAMPLES // 10**6} million samples"
-                raise ValueError(f"{sentence}: save it with one channel, or at 48,000 Hz.")
+                raise ValueError(f"{name} has over 60 million samples: save it with one channel.")
             channels = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError:
         sentence = f"{name} is damaged or no sound we read: save it as WAV, FLAC, OGG or MP3."
