@@ -256,8 +256,10 @@ def trained(trainer: TimedTrainer) -> list[dict]:
         trainer._load_from_checkpoint(last)
         return json.loads((Path(last) / "trainer_state.json").read_text())["log_history"]
     trainer.train(resume_from_checkpoint=last)
-    # Accelerate leaves a bfloat16 forward behind, in which the next stage would compute too.
-    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    # Accelerate leaves its bfloat16 forward on the model, and a mark that it need not be asked
+    # again: the next stage would compute in bfloat16, too. (Its own unwrap_model keeps the mark.)
+    for name in ("forward", "_original_forward", "_is_accelerate_prepared"):
+        trainer.model.__dict__.pop(name, None)
     return trainer.state.log_history
 
 
