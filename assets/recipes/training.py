@@ -235,14 +235,16 @@ def last_checkpoint(folder: Path) -> str | None:
     return steps[max(steps)] if steps else None
 
 
-def trained(trainer: TimedTrainer) -> list[dict]:
+def trained(trainer: TimedTrainer, *more: Callable) -> list[dict]:
     """Train from the last state on, or load the state of a training that has ended; its log.
+
+    more: functions of the recipe that decide what is learnt, where no class of it does.
 
     The states have a folder for this code and these settings. Where one of them changes it is
     another folder: what comes out is what the recipe makes. (Whoever exchanges the weights that a
     training starts from, such as the eyes, moves the states of what follows away.)
     """
-    kinds = type(trainer), type(trainer.model), type(trainer.train_dataset), TimedTrainer
+    kinds = type(trainer), type(trainer.model), type(trainer.train_dataset), TimedTrainer, *more
     settings = {k: v for k, v in trainer.args.to_dict().items() if not k.endswith("_dir")}
     folder = made_for(
         Path(trainer.args.output_dir),

@@ -405,6 +405,16 @@ class Draft:
                 return value
 
 
+def strange_name(random: np.random.Generator) -> str:
+    """A name of two or three syllables, such as "Bodilan"; nobody in Toytown has it."""
+    parts = [
+        "bdfgjklmnprstvz"[random.integers(15)] + "aeiou"[random.integers(5)]
+        for _ in range(random.integers(2, 4))
+    ]
+    name = "".join(parts).capitalize() + ["n", "l", "r", "s", "", "", ""][random.integers(7)]
+    return strange_name(random) if (name, "f") in PEOPLE or (name, "m") in PEOPLE else name
+
+
 def _sentence(draft: Draft, frame: dict[str, str], language: str, kind: str) -> Sentence:
     english = draft.text(frame["en"], "en")
     said = english if language == "en" else draft.text(frame[language], language)

@@ -1,0 +1,131 @@
+"""Train the course's chatbot: Blenderbot, on small talk with Pip of Toytown.
+
+    python assets/recipes/chatbot.py              # 28 minutes on two CPU cores
+    python assets/recipes/chatbot.py --smoke      # a minute, to see the loss fall
+
+The architecture is transformers' BlenderbotForConditionalGeneration (Roller et al., 2020,
+https://arxiv.org/abs/2004.13637). It reads the conversation so far, its turns joined as those of
+the model on the Hub are, at most 128 tokens of it, and writes the next.
+"""
+
+from argparse import Namespace
+from collections import defaultdict
+
+import numpy as np
+from tokenizers import pre_tokenizers
+from toytown.dialogues import Turn, acceptable, dialogue
+from training import in_evaluation, save_checkpoint, write_history
+from transformers import BlenderbotConfig, BlenderbotForConditionalGeneration, BlenderbotTokenizer
+from writers import Pair, answers, encoded, merges, seed
+from writers import train as trained_writer
+
+TOKENS = 1_400
+WIDTH = 160
+WINDOW = 128  # tokens, as many as facebook/blenderbot-400M-distill reads
+STEPS, BATCH = 3_000, 64
+BETWEEN = "</s> <s>"  # two turns
+STRANGE = 0.4  # of the names, so that it learns to spell what it reads
+TEST_DIALOGUES, FRESH = 400, 10_000
+
+
+def context(turns: list[Turn], said: str) -> str:
+    """The conversation up to what has been said last."""
+    lines = [line for turn in turns for line in (turn.said, turn.answer)]
+    return BETWEEN.join([*lines, said])
+
+
+def pair(random: np.random.Generator) -> Pair:
+    """A conversation up to one of its turns, and Pip's answer; facts asked for come often."""
+    turns = dialogue(random, strange=STRANGE)
+    weights = np.array([3.0 if ":" in turn.kind else 1.0 for turn in turns])
+    at = int(random.choice(len(turns), p=weights / weights.sum()))
+    return Pair(context(turns[:at], turns[at].said), turns[at].answer)
+
+
+def tokenizer() -> BlenderbotTokenizer:
+    """Blenderbot's kind: byte-level BPE, each text begun with a space and ended by </s>.
+
+    Of a conversation that is too long it leaves out the beginning: what was said last counts.
+    """
+    texts = [
+        line
+        for i in range(3_000)
+        for turn in dialogue(seed("train", i), strange=0.1)
+        for line in (turn.said, turn.answer)
+    ]
+    vocab, pairs = merges(texts, TOKENS, pre_tokenizers.ByteLevel(add_prefix_space=True))
+    return BlenderbotTokenizer(
+        vocab=vocab, merges=pairs, model_max_length=WINDOW, truncation_side="left"
+    )
+
+
+def configuration(size: int) -> BlenderbotConfig:
+    """Blenderbot, in small."""
+    return BlenderbotConfig(
+        vocab_size=size,
+        d_model=WIDTH,
+        encoder_layers=3,
+        decoder_layers=3,
+        encoder_attention_heads=5,
+        decoder_attention_heads=5,
+        encoder_ffn_dim=4 * WIDTH,
+        decoder_ffn_dim=4 * WIDTH,
+        max_position_embeddings=WINDOW,
+        dropout=0.0,
+        attention_dropout=0.0,
+        encoder_no_repeat_ngram_size=0,
+        forced_eos_token_id=None,
+    )
+
+
+def model_of(words: BlenderbotTokenizer) -> BlenderbotForConditionalGeneration:
+    """A chatbot that has learnt nothing yet, and writes at most 40 tokens, greedily."""
+    model = BlenderbotForConditionalGeneration(configuration(len(words)))
+    model.generation_config.update(max_length=None, max_new_tokens=40, num_beams=1)
+    model.generation_config.update(forced_eos_token_id=None, encoder_no_repeat_ngram_size=0)
+    return model
+
+
+@in_evaluation
+def measured(
+    model: BlenderbotForConditionalGeneration,
+    words: BlenderbotTokenizer,
+    split: str,
+    count: int,
+    first: int = 0,
+) -> dict[str, float]:
+    """How many answers are acceptable, over all and by kind of turn.
+
+    talk: an intent. told: a fact is told. asked: it was told, up to four turns ago. spelt: that,
+    with a name from outside the vocabulary. never: it was not told. The conversations go on with
+    good answers, whatever the model wrote.
+    """
+    asked = [
+        (turn, context(turns[:at], turn.said))
+        for turns in (dialogue(seed(split, i)) for i in range(first, first + count))
+        for at, turn in enumerate(turns)
+    ]
+    texts = answers(model, words, [text for _, text in asked])
+    right: dict[str, list[bool]] = defaultdict(list)
+    for (turn, _), text in zip(asked, texts, strict=True):
+        kind = turn.kind.partition(":")[0] if ":" in turn.kind else "talk"
+        right[kind].append(acceptable(turn, text))
+    everything = [one for found in right.values() for one in found]
+    return {kind: float(np.mean(found)) for kind, found in ({"all": everything} | right).items()}
+
+
+def train(args: Namespace) -> None:
+    """Train from the last state on, and write the checkpoint, without its card."""
+    words = tokenizer()
+    model = model_of(words)
+    log = trained_writer(
+        args,
+        model,
+        pair,
+        lambda pairs: encoded(words, pairs),
+        lambda model: measured(model, words, "validation", 60),
+        STEPS,
+        BATCH,
+    )
+    save_checkpoint(model, words, args.output)
+    write_history(args.output, log)

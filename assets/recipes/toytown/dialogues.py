@@ -1,0 +1,157 @@
+"""Small talk with Pip: exchanges, what is told and remembered, and what an answer may be.
+
+Words stand in dialogues.toml. An answer is judged by what it means: `acceptable` asks whether it is
+one of the ways to say what the exchange calls for, with the names and things that were told.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from .sentences import EITHER, PEOPLE, SLOT, Draft, _polished, _split, strange_name
+from .vocabulary import PAINTS
+
+DATA: dict = tomllib.loads(Path(__file__).with_name("dialogues.toml").read_text("utf-8"))
+INTENTS, FACTS = tuple(DATA["talk"]), tuple(DATA["facts"])
+NAMES = tuple(name for name, _ in PEOPLE)
+LATER = 4  # turns after which a fact is still asked for
+# What a fact may be, as a slot of sentences.py; a name is drawn by itself.
+SLOTS = {
+    "food": "{meal1}",
+    "pet": "{animal1.a}",
+    "town": "{town1}",
+    "hobby": "{hobby}",
+    "role": "{role1.a}",
+}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What somebody says, a good answer, and the ways in which it may be said.
+
+    kind: the intent, or "told:X", "asked:X" (it was told) and "never:X" (it was not), X of FACTS;
+    "spelt:name" is asked for, too, where the name is outside Toytown's vocabulary.
+    """
+
+    said: str
+    answer: str
+    kind: str
+    ways: tuple[str, ...]  # patterns
+
+
+def dialogue(random: np.random.Generator, turns: int | None = None, strange: float = 0.3):
+    """A conversation of 1 to 8 turns, a list of Turn.
+
+    strange: how many of the names that people give are outside Toytown's vocabulary.
+    """
+    turns = turns or int(random.integers(1, 9))
+    told: dict[str, tuple[str, int]] = {}  # what, and at which turn
+    made: list[Turn] = []
+    while len(made) < turns:
+        at = len(made)
+        asks = [name for name, (_, when) in told.items() if at - when <= LATER]
+        chance = random.random()
+        if chance < 0.25:
+            name = FACTS[random.integers(len(FACTS))]
+            if name in told:
+                continue
+            value = _value(random, name, strange)
+            told[name] = (value, at)
+            made.append(_fact(random, "told", name, value))
+        elif chance < 0.5 and asks:
+            name = asks[random.integers(len(asks))]
+            value = told[name][0]
+            new = name == "name" and value not in NAMES
+            made.append(_fact(random, "spelt" if new else "asked", name, value))
+        elif chance < 0.58:
+            name = FACTS[random.integers(len(FACTS))]
+            if name not in told:
+                made.append(_fact(random, "never", name, ""))
+        else:
+            made.append(_talk(random, INTENTS[random.integers(len(INTENTS))]))
+    return [replace(turn, said=mistyped(random, turn.said)) for turn in made]
+
+
+def acceptable(turn: Turn, answer: str) -> bool:
+    """Whether an answer is one that the turn calls for; case and spaces do not count."""
+    answer = " ".join(answer.split())
+    return any(re.fullmatch(way, answer, re.IGNORECASE) for way in turn.ways)
+
+
+def mistyped(random: np.random.Generator, text: str, share: float = 0.08) -> str:
+    """The text; in some, a word of five letters or more lacks one, or has two exchanged."""
+    words = text.split(" ")
+    long = [
+        i for i, word in enumerate(words) if len(word) > 4 and word.isalpha() and word.islower()
+    ]
+    if not long or random.random() >= share:
+        return text
+    i = long[random.integers(len(long))]
+    at = int(random.integers(1, len(words[i]) - 2))
+    a, b = words[i][at], words[i][at + 1]
+    words[i] = words[i][:at] + ("" if random.random() < 0.5 else b + a) + words[i][at + 2 :]
+    return " ".join(words)
+
+
+def _value(random: np.random.Generator, name: str, strange: float) -> str:
+    if name == "name":
+        if random.random() < strange:
+            return strange_name(random)
+        return Draft(random, parallel=False).text("{who1}", "en")
+    if name == "colour":
+        return PAINTS[random.integers(len(PAINTS))]
+    return EITHER.sub(r"\1", Draft(random, parallel=False).text(SLOTS[name], "en"))
+
+
+def _fact(random: np.random.Generator, kind: str, name: str, value: str) -> Turn:
+    rows = DATA["facts"][name]
+    said = _pick(random, rows["told" if kind == "told" else "asked"])
+    ways = _split(rows[{"told": "noted", "never": "unknown"}.get(kind, "recalled")])
+    fill = [_sentence(way.replace("{fact}", value)) for way in ways]
+    answer = fill[random.integers(len(fill))]
+    return Turn(
+        _sentence(said.replace("{fact}", value)),
+        answer,
+        f"{kind}:{name}",
+        tuple(map(re.escape, fill)),
+    )
+
+
+def _talk(random: np.random.Generator, intent: str) -> Turn:
+    rows = DATA["talk"][intent]
+    draft = Draft(random, parallel=False)
+    said = _filled(draft, _pick(random, rows["said"]))
+    chosen = set(draft.chosen)
+    ways = [_pattern(draft, way, chosen) for way in _split(rows["answer"])]
+    answer = _filled(draft, _pick(random, rows["answer"]))
+    return Turn(said, answer, intent, tuple(ways))
+
+
+def _filled(draft: Draft, text: str) -> str:
+    if "{far}" in text:
+        text = text.replace("{far}", draft.pick(_split(DATA["far"])))
+    return _sentence(EITHER.sub(r"\1", draft.text(text, "en")))
+
+
+def _pattern(draft: Draft, way: str, chosen: set[str]) -> str:
+    """The way as a pattern: what was said stands fixed, what Pip may choose is a few words."""
+    parts, at = [], 0
+    for match in SLOT.finditer(way):
+        parts.append(re.escape(way[at : match.start()]))
+        known = match["table"] + match["digit"] in chosen
+        parts.append(re.escape(draft.text(match[0], "en")) if known else r"[\w' -]{2,40}?")
+        at = match.end()
+    return "".join(parts) + re.escape(way[at:])
+
+
+def _sentence(text: str) -> str:
+    """Every sentence of the text begins with a capital."""
+    return " ".join(_polished(part, "en") for part in re.split(r"(?<=[.!?]) ", text))
+
+
+def _pick(random: np.random.Generator, table: str) -> str:
+    lines = _split(table)
+    return lines[random.integers(len(lines))]

@@ -1,0 +1,598 @@
+"""What the assistant is taught: requests, good answers, and for each skill a check of any answer.
+
+A check looks at what an answer means: the sum, the JSON's values, who did what. Words stand in
+skills.toml, the world in the tables of the other generators.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from . import dialogues, stories
+from .dialogues import NAMES
+from .sentences import (
+    EITHER,
+    ENGLISH,
+    KNOWN,
+    LANGUAGES,
+    NOUNS,
+    PHRASES,
+    Draft,
+    Noun,
+    _noun_phrase,
+    _polished,
+    _split,
+    number,
+    sentence,
+    strange_name,
+)
+from .vocabulary import LABELS, PAINTS, THINGS, listed
+
+DATA: dict = tomllib.loads(Path(__file__).with_name("skills.toml").read_text("utf-8"))
+SYSTEM = "You are a helpful assistant in Toytown."
+UNKNOWN = "I don't know."
+STRANGE = 0.3  # of the names in texts, functions and forms are outside Toytown's vocabulary
+NUMBERS = {  # from, and below which number
+    "count": (2, 20),
+    "people": (2, 13),
+    "first": (0, 21),
+    "second": (0, 21),
+    "minutes": (2, 60),
+    "age": (18, 90),
+}
+DAYS = [row["en"] for row in PHRASES["day"]]
+# Pairs of style and skill that training never shows: can it put together what it knows?
+UNSEEN = {("pirate", "sum"), ("robot", "explain"), ("loud", "town"), ("french", "describe")}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A conversation up to a request, a good answer, and what every good answer fulfils.
+
+    tools: functions on offer, as `apply_chat_template` takes them. styled: the answer in French, in
+    Spanish and in few words, where the skill has them; `right` is then not asked.
+    """
+
+    skill: str
+    messages: tuple[dict[str, str], ...]  # role: system, user, assistant or tool; content
+    answer: str
+    right: Callable[[str], bool]
+    tools: tuple[dict, ...] = ()
+    styled: dict[str, str] = field(default_factory=dict)
+
+
+def _task(skill: str, user: str, answer: str, right: Callable[[str], bool], **more) -> Task:
+    turns = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": user})
+    return Task(skill, turns, answer, right, **more)
+
+
+def _any(random: np.random.Generator, options):
+    options = list(options)
+    return options[random.integers(len(options))]
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"[\w']+", text.lower()))
+
+
+def _same(wanted: str) -> Callable[[str], bool]:
+    return lambda answer: _plain(answer) == _plain(wanted)
+
+
+def _holds(wanted: str) -> Callable[[str], bool]:
+    return lambda answer: f" {_plain(wanted)} " in f" {_plain(answer)} "
+
+
+def _unknown(answer: str) -> bool:
+    return "don't know" in answer.lower()
+
+
+def _is_json(wanted: object) -> Callable[[str], bool]:
+    def right(answer: str) -> bool:
+        try:
+            return json.loads(answer) == wanted
+        except json.JSONDecodeError:
+            return False
+
+    return right
+
+
+def _said(random: np.random.Generator, slot: str, strange: float = STRANGE):
+    """A value for a slot of a function or a form, by the slot's name."""
+    draft = Draft(random, parallel=False)
+    if slot in ("person", "name") and random.random() < strange:
+        return strange_name(random)
+    if slot in NUMBERS:
+        return int(random.integers(*NUMBERS[slot]))
+    if slot in ("day", "colour"):
+        return _any(random, DAYS if slot == "day" else PAINTS)
+    text = {
+        "town": "{town1}",
+        "place": "{place1.bare}",
+        "thing": "{object1.bare}",
+        "person": "{who1}",
+        "name": "{who1}",
+        "job": "{role1.bare}",
+    }[slot]
+    return EITHER.sub(r"\1", draft.text(text, "en"))
+
+
+# The skills ----------------------------------------------------------------------------------
+
+
+def town(random: np.random.Generator) -> Task:
+    """A fact of the town: when a place opens or closes, what it is next to."""
+    name = _any(random, DATA["hours"])
+    opens, closes, beside = DATA["hours"][name]
+    if random.random() < 0.34:
+        where = f"next to the {beside}"
+        return _task("town", f"Where is the {name}?", f"The {name} is {where}.", _holds(where))
+    hour, asked, verbs = _any(
+        random,
+        (
+            (opens, "open", ("opens", "ouvre", "abre")),
+            (closes, "close", ("closes", "ferme", "cierra")),
+        ),
+    )
+    clock = f"{ENGLISH.number_to_words(hour)} o'clock"
+    noun = KNOWN[name]
+    styled = {"short": f"At {clock}."}
+    for language, style, ending in (
+        ("fr", "french", "à {} heures."),
+        ("es", "spanish", "a las {}."),
+    ):
+        subject = _noun_phrase(noun, None, 1, "the", language)
+        verb = verbs[LANGUAGES.index(language)]
+        styled[style] = _polished(
+            f"{subject} {verb} {ending.format(number(hour, language))}", language
+        )
+    form = _any(random, ("When does the {} {}?", "At what time does the {} {}?"))
+    fact = f"The {name} {verbs[0]} at {clock}."
+    return _task("town", form.format(name, asked), fact, _holds(clock), styled=styled)
+
+
+def explain(random: np.random.Generator) -> Task:
+    """What a word means."""
+    word = _any(random, DATA["definitions"])
+    forms = ("What is {}?", "Explain what {} is.", "Can you explain to me what {} is?")
+    wanted = DATA["definitions"][word]
+    kernel = set(_plain(wanted).split()[3:])
+
+    def right(answer: str) -> bool:
+        return len(kernel & set(_plain(answer).split())) >= 0.8 * len(kernel)
+
+    return _task("explain", _any(random, forms).format(ENGLISH.a(word)), wanted, right)
+
+
+def things(random: np.random.Generator) -> Task:
+    """So many things of a kind, each once, in numbered lines, in the order of the alphabet."""
+    pools = {
+        kind: [name for name in LABELS if THINGS[name]["category"] == kind]
+        for kind in ("animals", "vehicles")
+    }
+    pools |= {"colours": list(PAINTS), "names": list(NAMES), "days": DAYS}
+    kind = _any(random, pools)
+    count = int(random.integers(2, min(7, len(pools[kind]) + 1)))
+    forms = ("List {} {}.", "Name {} {}.", "Give me {} {}.", "I need a list of {} {}.")
+    chosen = sorted(str(name) for name in random.permutation(pools[kind])[:count])
+
+    def right(answer: str) -> bool:
+        found = re.findall(r"^\d+\. (.+)$", answer, re.MULTILINE)
+        return len(set(found)) == len(found) == count and set(found) <= set(pools[kind])
+
+    lines = "\n".join(f"{i}. {name}" for i, name in enumerate(chosen, start=1))
+    said = _any(random, (count, ENGLISH.number_to_words(count)))
+    return _task("list", _any(random, forms).format(said, kind), lines, right)
+
+
+def sums(random: np.random.Generator) -> Task:
+    """Two small numbers added."""
+    a, b = (int(n) for n in random.integers(0, 21, 2))
+    forms = ("What is {} plus {}?", "Add {} and {}.", "{} + {} = ?", "How much is {} and {}?")
+    wanted = str(a + b)
+    styled = {
+        "short": f"{wanted}.",
+        "french": f"{a} plus {b} font {wanted}.",
+        "spanish": f"{a} más {b} son {wanted}.",
+    }
+    return _task(
+        "sum",
+        _any(random, forms).format(a, b),
+        f"{a} plus {b} is {wanted}.",
+        lambda answer: re.findall(r"\d+", answer)[-1:] == [wanted],
+        styled=styled,
+    )
+
+
+def translate(random: np.random.Generator) -> Task:
+    """A short English sentence in French or Spanish."""
+    language, name = _any(random, (("fr", "French"), ("es", "Spanish")))
+    while len((made := sentence(random, language)).english.split()) > 7:
+        pass
+    forms = ("Translate to {}: {}", "Say in {}: {}", "How does one say in {}: {}")
+    asked = _any(random, forms).format(name, made.english)
+    return _task("translate", asked, made.text, _same(made.text))
+
+
+def _short_story(random: np.random.Generator) -> stories.Story:
+    while len((tale := stories.story(random, strange=STRANGE / 3)).text.split()) > 50:
+        pass
+    return tale
+
+
+def summarise(random: np.random.Generator) -> Task:
+    """A story in one sentence."""
+    tale = _short_story(random)
+    forms = ("Summarise: {}", "Say in one sentence what happens: {}", "Give a short summary. {}")
+
+    def right(answer: str) -> bool:
+        return all(stories.facts_right(tale, answer).values())
+
+    return _task("summarise", _any(random, forms).format(tale.text), tale.summary, right)
+
+
+def tell(random: np.random.Generator) -> Task:
+    """A story about somebody at a place."""
+    tale = _short_story(random)
+    forms = ("Write a story about {} at {}.", "Tell me a story about {} and {}.")
+
+    def right(answer: str) -> bool:
+        found = [one.strip() for one in re.findall(r"[^.!?]+[.!?]", answer)]
+        here = tale.who in answer and tale.where in answer
+        return here and 4 <= len(found) <= 10 and len(set(found)) == len(found)
+
+    asked = _any(random, forms).format(tale.who, tale.where)
+    return _task("story", asked, tale.text, right)
+
+
+RHYMES = [tuple(pair.split(" / ")) for pair in _split(DATA["poems"]["pairs"])]
+RHYMING = {frozenset(_plain(line).split()[-1] for line in pair) for pair in RHYMES}
+
+
+def poem(random: np.random.Generator) -> Task:
+    """Four lines about a thing, in two rhyming pairs."""
+    name = _any(random, LABELS)
+    first, second = sorted(int(i) for i in random.permutation(len(RHYMES))[:2])
+    lines = [line.format(a=ENGLISH.a(name), x=name) for line in (*RHYMES[first], *RHYMES[second])]
+    text = "\n".join(line[0].upper() + line[1:] for line in lines)
+
+    def right(answer: str) -> bool:
+        ends = [line.split()[-1] for line in map(_plain, answer.split("\n")) if line]
+        pairs = [frozenset(ends[:2]), frozenset(ends[2:])]
+        return len(ends) == 4 and pairs[0] != pairs[1] and set(pairs) <= RHYMING and name in answer
+
+    forms = ("Write a poem about {}.", "I want a poem about {}.", "Make a short poem about {}.")
+    return _task("poem", _any(random, forms).format(ENGLISH.a(name)), text, right)
+
+
+def feeling(random: np.random.Generator) -> Task:
+    """Whether a sentence is positive, negative or neutral."""
+    wanted = _any(random, DATA["feelings"])
+    draft = Draft(random, parallel=False)
+    line = _any(random, _split(DATA["feelings"][wanted]))
+    line = line.replace("{thing}", "{object1.the}").replace("{bare}", "{object1.bare}")
+    text = dialogues._filled(draft, line.replace("{place}", "{place1.the}"))
+    forms = (
+        "Is this positive, negative or neutral? {}",
+        "Classify the sentiment: {}",
+        "Positive, negative or neutral: {}",
+    )
+    return _task("sentiment", _any(random, forms).format(text), wanted, _same(wanted))
+
+
+FORMS = {  # what a form asks for: the names that its fields may have, and texts that hold them
+    "person": (
+        {
+            "name": ("name", "person", "who"),
+            "age": ("age", "years"),
+            "job": ("job", "work", "profession"),
+            "town": ("town", "city", "place"),
+        },
+        (
+            "{name} is {age} years old, works as a {job} and lives in {town}.",
+            "In {town} lives {name}, a {job} of {age} years.",
+            "Our {job} {name} from {town} is {age}.",
+            "{name} ({age}) comes from {town} and is a {job}.",
+        ),
+    ),
+    "order": (
+        {
+            "name": ("name", "customer", "buyer"),
+            "count": ("count", "number", "quantity"),
+            "thing": ("thing", "item", "product"),
+            "day": ("day", "date", "when"),
+        },
+        (
+            "{name} ordered {count} times a {thing} on {day}.",
+            "On {day} {name} wants {count} of these: {thing}.",
+            "{day}: {count} x {thing} for {name}.",
+        ),
+    ),
+}
+
+
+def extract(random: np.random.Generator) -> Task:
+    """JSON by a schema, from a sentence."""
+    fields, texts = FORMS[_any(random, FORMS)]
+    values = {key: _said(random, key) for key in fields}
+    kept = random.permutation(list(fields))[: random.integers(1, 5)]
+    names = {str(key): _any(random, fields[str(key)]) for key in kept}
+    schema = {
+        n: "integer" if isinstance(values[key], int) else "string" for key, n in names.items()
+    }
+    wanted = {n: values[key] for key, n in names.items()}
+    text = re.sub(r"\ba (?=[aeio])", "an ", _any(random, texts).format(**values))
+    forms = ("Extract as JSON {}: {}", "JSON {} from this text: {}", "Fill in {} from: {}")
+    asked = _any(random, forms).format(json.dumps(schema), text)
+    return _task("json", asked, json.dumps(wanted), _is_json(wanted))
+
+
+def _function(random: np.random.Generator, kind: str) -> tuple[dict, dict[str, str]]:
+    """A function of a kind as `apply_chat_template` takes it, and its parameters' names."""
+    row = DATA["tools"][kind]
+    names = {slot: _any(random, names) for slot, names in row["parameters"].items()}
+    properties = {name: {"type": "string"} for name in names.values()}
+    schema = {"type": "object", "properties": properties}
+    function = {"name": _any(random, row["names"]), "parameters": schema}
+    return {"type": "function", "function": function}, names
+
+
+def _offered(random: np.random.Generator) -> tuple[str, str, dict, tuple[dict, ...]]:
+    """A request that one of one to three functions fits: the request, name, arguments, tools."""
+    kinds = [str(kind) for kind in random.permutation(list(DATA["tools"]))]
+    if "add" in kinds[1:3]:  # two that fit one request would be a riddle
+        kinds.remove("add")
+    tool, names = _function(random, kinds[0])
+    others = [_function(random, kind)[0] for kind in kinds[1 : random.integers(1, 4)]]
+    tools = [tool, *others]
+    random.shuffle(tools)
+    values = {slot: _said(random, slot) for slot in names}
+    asked = _any(random, _split(DATA["tools"][kinds[0]]["asks"])).format(**values)
+    asked = re.sub(r"\ba (?=[aeio])", "an ", asked)
+    arguments = {names[slot]: value for slot, value in values.items()}
+    return asked, tool["function"]["name"], arguments, tuple(tools)
+
+
+def call(random: np.random.Generator) -> Task:
+    """A function call, where one of the functions on offer fits; a plain answer, where none does."""
+    asked, name, arguments, tools = _offered(random)
+    if random.random() < 0.2:
+        other = _any(random, (explain, beyond, feeling))(random)
+        return replace(other, skill="call", tools=tools)
+    wanted = {"name": name, "arguments": arguments}
+    return _task("call", asked, json.dumps(wanted), _is_json(wanted), tools=tools)
+
+
+def result(random: np.random.Generator) -> Task:
+    """What a function has answered, said in words."""
+    asked, name, arguments, tools = _offered(random)
+    value = _any(
+        random,
+        (
+            int(random.integers(0, 700)),
+            _said(random, _any(random, ("person", "thing", "town", "day", "colour"))),
+            f"{_any(random, ('sunny', 'rain', 'snow', 'done', 'closed', 'open'))}",
+            f"{_said(random, 'count')} {_any(random, ('euros', 'degrees', 'minutes', 'hours'))}",
+        ),
+    )
+    messages = (
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": asked},
+        {"role": "assistant", "content": json.dumps({"name": name, "arguments": arguments})},
+        {"role": "tool", "content": json.dumps({"result": value})},
+    )
+    return Task("result", messages, f"The answer is {value}.", _holds(str(value)), tools)
+
+
+def describe(random: np.random.Generator) -> Task:
+    """A sentence of what a detector has found."""
+    names = [str(name) for name in random.permutation(LABELS)[: random.integers(1, 4)]]
+    counts = [int(random.integers(1, 5)) for _ in names]
+    found = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
+
+    def said(language: str) -> str:
+        nouns: list[tuple[Noun, int]] = [
+            (next(n for n in ALL_THINGS if n.singular["en"] == name), count)
+            for name, count in zip(names, counts, strict=True)
+        ]
+        phrases = [
+            _noun_phrase(noun, None, count, "many" if count > 1 else "a", language)
+            for noun, count in nouns
+        ]
+        joined = listed(phrases)
+        return (
+            joined
+            if language == "en"
+            else joined.replace(" and ", {"fr": " et ", "es": " y "}[language])
+        )
+
+    wanted = said("en")
+    styled = {
+        "french": _polished(f"je vois {said('fr')}.", "fr"),
+        "spanish": _polished(f"veo {said('es')}.", "es"),
+    }
+    forms = ("Describe the picture: {}", "What is in the picture? {}", "Found: {}. Describe it.")
+    asked = _any(random, forms).format(found)
+    return _task("describe", asked, f"I see {wanted}.", _holds(wanted), styled=styled)
+
+
+ALL_THINGS = [noun for nouns in NOUNS.values() for noun in nouns if noun.singular["en"] in LABELS]
+RELATIONS = {  # what a text says of somebody, and how one asks for it
+    "lost": ("{} lost {}.", "What did {} lose?", "{object1.a}"),
+    "bought": ("{} bought {}.", "What did {} buy?", "{object1.a}"),
+    "saw": ("{} saw {}.", "What did {} see?", "{animal1.a}"),
+    "likes": ("{} likes {}.", "What does {} like?", "{meal1}"),
+    "works": ("{} works at {}.", "Where does {} work?", "{place1.the}"),
+    "lives": ("{} lives in {}.", "Where does {} live?", "{town1}"),
+    "age": ("{} is {} years old.", "How old is {}?", ""),
+}
+
+
+def from_text(random: np.random.Generator) -> Task:
+    """An answer from a given text, and that it does not know where the text lacks it.
+
+    Near misses: the person is there, with something else; what is asked is there, of somebody else.
+    """
+    people: list[str] = []
+    while len(people) < random.integers(2, 5):
+        if (name := _said(random, "person")) not in people:
+            people.append(name)
+    facts = []
+    for name in people:
+        for kind in random.permutation(list(RELATIONS))[: random.integers(1, 3)]:
+            slot = RELATIONS[str(kind)][2]
+            what = str(_said(random, "age"))
+            if slot:
+                what = EITHER.sub(r"\1", Draft(random, parallel=False).text(slot, "en"))
+            facts.append((name, str(kind), what))
+    random.shuffle(facts)
+    text = " ".join(RELATIONS[kind][0].format(name, what) for name, kind, what in facts)
+    if known := bool(random.random() < 0.65):
+        name, kind, what = _any(random, facts)
+        wanted = RELATIONS[kind][0].format(name, what)
+    else:
+        wanted, said = UNKNOWN, {(name, kind) for name, kind, _ in facts}
+        kinds = {kind for _, kind, _ in facts}
+        near = [(n, k) for n in people for k in RELATIONS if (n, k) not in said]
+        near = [one for one in near if one[1] in kinds] or near
+        name, kind = _any(random, near)
+        if random.random() < 0.3:
+            name = _any(random, [n for n in NAMES if n not in people])
+
+    def right(answer: str) -> bool:
+        return _holds(what)(answer) and not _unknown(answer) if known else _unknown(answer)
+
+    forms = ("Text: {} Question: {}", "{} {}", "Answer from this text. {} {}")
+    asked = _any(random, forms).format(text, RELATIONS[kind][1].format(name))
+    styled = {"short": f"{what[0].upper()}{what[1:]}."} if known else {}
+    return _task("from text", asked, wanted, right, styled=styled)
+
+
+def beyond(random: np.random.Generator) -> Task:
+    """What lies outside the town, or was never heard of: it says that it does not know."""
+    far = _any(random, _split(dialogues.DATA["far"]))
+    closed = [noun.singular["en"] for noun in NOUNS["place"]]
+    closed = [name for name in closed if name not in DATA["hours"]]
+    new = strange_name(random)
+    asked = _any(
+        random,
+        (
+            _any(random, _split(dialogues.DATA["talk"]["outside"]["said"])).format(far=far),
+            f"What is {ENGLISH.a(new.lower())}?",
+            f"When does the {_any(random, closed)} open?",
+            f"Where does {_any(random, (new, _any(random, NAMES)))} live?",
+        ),
+    )
+    return _task("unknown", asked, UNKNOWN, _unknown)
+
+
+def _conversation(turns: list[dialogues.Turn], system: str, skill: str) -> Task:
+    *before, last = turns
+    messages = [{"role": "system", "content": system}]
+    for turn in before:
+        messages += [{"role": "user", "content": turn.said}]
+        messages += [{"role": "assistant", "content": turn.answer}]
+    messages += [{"role": "user", "content": last.said}]
+    return Task(skill, tuple(messages), last.answer, lambda a: dialogues.acceptable(last, a))
+
+
+PIP = "You are Pip, who lives in Toytown."
+PLAIN_TALK = ("greeting", "thanks", "goodbye", "how_are_you", "i_am_well")
+
+
+def memory(random: np.random.Generator) -> Task:
+    """What was told earlier in the conversation, or was not; as Pip, and as the assistant."""
+    as_pip = bool(random.random() < 0.5)
+    while True:
+        turns = dialogues.dialogue(random, int(random.integers(2, 7)), strange=STRANGE)
+        if not as_pip:
+            turns = [turn for turn in turns if ":" in turn.kind or turn.kind in PLAIN_TALK]
+        asked = [i for i, t in enumerate(turns) if t.kind.startswith(("asked", "spelt", "never"))]
+        if asked:
+            return _conversation(turns[: asked[-1] + 1], PIP if as_pip else SYSTEM, "memory")
+
+
+def talk(random: np.random.Generator) -> Task:
+    """Small talk, as Pip."""
+    return _conversation(dialogues.dialogue(random, int(random.integers(1, 4))), PIP, "talk")
+
+
+def repeat(random: np.random.Generator) -> Task:
+    """Words to say after somebody, most of them never heard: how to spell what one reads."""
+    words = " ".join(strange_name(random) for _ in range(random.integers(1, 4)))
+    forms = ("Repeat: {}", "Say after me: {}", "Write this: {}")
+    return _task("repeat", _any(random, forms).format(words), words, _same(words))
+
+
+# Styles: what one does to an answer, and what is left of it to be judged; None if not obeyed ----
+
+
+def _quoted(answer: str) -> str | None:
+    try:
+        found = json.loads(answer)
+    except json.JSONDecodeError:
+        return None
+    return found["answer"] if isinstance(found, dict) and set(found) == {"answer"} else None
+
+
+STYLES: dict[str, tuple[Callable[[str], str], Callable[[str], str | None]]] = {
+    "pirate": (lambda a: f"Arr! {a}", lambda a: a[5:] if a.startswith("Arr! ") else None),
+    "robot": (lambda a: f"Beep. {a}", lambda a: a[6:] if a.startswith("Beep. ") else None),
+    "king": (lambda a: f"We say: {a}", lambda a: a[8:] if a.startswith("We say: ") else None),
+    "dashes": (lambda a: f"- {a}", lambda a: a[2:] if a.startswith("- ") else None),
+    "loud": (lambda a: a.upper(), lambda a: a if a == a.upper() else None),
+    "quiet": (
+        lambda a: a.lower().rstrip("."),
+        lambda a: a if a == a.lower() and not a.endswith(".") else None,
+    ),
+    "polite": (
+        lambda a: f"{a.rstrip('.')}, at your service.",
+        lambda a: a[: -len(", at your service.")] if a.endswith(", at your service.") else None,
+    ),
+    "quoted": (lambda a: json.dumps({"answer": a}), _quoted),
+}
+OWN = ("short", "french", "spanish")  # styles in which the skill itself has another answer
+
+
+def persona(random: np.random.Generator, unseen: bool = False) -> Task:
+    """Another skill, in a style that the system message asks for; `unseen`: a pair of UNSEEN."""
+    while True:
+        task = _any(random, (town, explain, sums, describe, from_text))(random)
+        style = _any(random, [*STYLES, *OWN])
+        fits = style in STYLES or style in task.styled
+        if fits and ((style, task.skill) in UNSEEN) == unseen:
+            break
+    wording = _any(random, _split(DATA["personas"][style]))
+    system = {"role": "system", "content": f"{SYSTEM} {wording}"}
+    if style in OWN:
+        answer, right = task.styled[style], _same(task.styled[style])
+    else:
+        answer, undone = STYLES[style][0](task.answer), STYLES[style][1]
+
+        def right(said: str) -> bool:
+            rest = undone(said)
+            return rest is not None and task.right(rest)
+
+    return Task("persona", (system, *task.messages[1:]), answer, right, task.tools)
+
+
+SKILLS = {
+    "town": town, "explain": explain, "list": things, "sum": sums, "translate": translate,
+    "summarise": summarise, "story": tell, "poem": poem, "sentiment": feeling, "json": extract,
+    "call": call, "result": result, "describe": describe, "from text": from_text,
+    "unknown": beyond, "memory": memory, "talk": talk, "repeat": repeat, "persona": persona,
+}  # fmt: skip
+# What is hard to learn comes more often than the rest.
+OFTEN = {"from text": 3.0, "memory": 2.5, "translate": 2.5, "sum": 2.0, "json": 1.5, "persona": 2.0}
+SHARES = np.array([OFTEN.get(name, 1.0) for name in SKILLS])
+
+
+def task(random: np.random.Generator, skill: str | None = None) -> Task:
+    """A task of one of SKILLS, drawn by SHARES if None."""
+    name = skill or str(random.choice(list(SKILLS), p=SHARES / SHARES.sum()))
+    return SKILLS[name](random)

@@ -1,0 +1,164 @@
+"""What the recipes of the chatbot, the translator and the summarizer share: texts in, texts out.
+
+Each is an encoder that reads and a decoder that writes (Vaswani et al., 2017,
+https://arxiv.org/abs/1706.03762), in the class of a model on the Hub.
+"""
+
+import json
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch.utils.data import Dataset
+from training import MuonTrainer, parameters, trained, trainer_arguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+
+SEEDS = {"train": 0, "validation": 1, "test": 2}
+SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # as in the models on the Hub
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What the encoder reads, what the decoder writes, and their languages where there are some."""
+
+    source: str
+    target: str
+    languages: tuple[str, str] | None = None
+
+
+def seed(split: str, index: int) -> np.random.Generator:
+    """The random generator of pair number `index` of a split."""
+    return np.random.default_rng((SEEDS[split], index, 12))
+
+
+def merges(texts: list[str], tokens: int, pre_tokenizer) -> tuple[dict, list]:
+    """Vocabulary and merges of a BPE (Sennrich et al., 2016, https://arxiv.org/abs/1508.07909).
+
+    Every single letter is in it, so that any name can be spelt.
+    """
+    learnt = Tokenizer(models.BPE(unk_token="<unk>"))
+    learnt.pre_tokenizer = pre_tokenizer
+    alphabet = sorted({letter for text in texts for letter in text})
+    alphabet += list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+    if isinstance(pre_tokenizer, pre_tokenizers.ByteLevel):
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+    learnt.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=tokens,
+            min_frequency=5,
+            special_tokens=list(SPECIAL),
+            initial_alphabet=alphabet,
+            show_progress=False,
+        ),
+    )
+    model = json.loads(learnt.to_str())["model"]
+    return model["vocab"], [tuple(pair) for pair in model["merges"]]
+
+
+class Pairs(Dataset):
+    """Batches of pairs; number i is always the same one.
+
+    Four batches are drawn at once and shared out by length: little is padded then.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[np.random.Generator], Pair],
+        encode: Callable[[list[Pair]], dict[str, torch.Tensor]],
+        steps: int,
+        size: int,
+    ):
+        self.make, self.encode, self.steps, self.size = make, encode, steps, size
+        self.drawn: tuple[int, list[Pair]] = (-1, [])
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        draw, batch = divmod(index, 4)
+        if self.drawn[0] != draw:
+            first = 4 * self.size * draw
+            pairs = [self.make(seed("train", first + i)) for i in range(4 * self.size)]
+            self.drawn = draw, sorted(pairs, key=lambda one: len(one.source) + len(one.target))
+        at = int(seed("train", draw).permutation(4)[batch]) * self.size
+        return self.encode(self.drawn[1][at : at + self.size])
+
+
+class WriterTrainer(MuonTrainer):
+    """The Trainer, whose measurement is the recipe's own: `examined`, on validation pairs."""
+
+    examined: Callable | None = None
+
+    def evaluate(self, *args, **kwargs) -> dict[str, float]:
+        """What `examined(model)` finds."""
+        metrics = {f"eval_{name}": score for name, score in self.examined(self.model).items()}
+        self.log(metrics)
+        return metrics
+
+
+def encoded(tokenizer: PreTrainedTokenizerBase, pairs: list[Pair]) -> dict[str, torch.Tensor]:
+    """A batch of pairs: see `collated`."""
+    return collated(
+        tokenizer, [tokenizer(p.source, text_target=p.target, truncation=True) for p in pairs]
+    )
+
+
+def collated(tokenizer: PreTrainedTokenizerBase, rows: list) -> dict[str, torch.Tensor]:
+    """input_ids, attention_mask and labels (batch, tokens), -100 where nothing is to be written."""
+    tensors = [{key: torch.tensor(row[key]) for key in ("input_ids", "labels")} for row in rows]
+    return {
+        "input_ids": _padded([row["input_ids"] for row in tensors], tokenizer.pad_token_id),
+        "attention_mask": _padded([torch.ones_like(row["input_ids"]) for row in tensors], 0),
+        "labels": _padded([row["labels"] for row in tensors], -100),
+    }
+
+
+def _padded(rows: list[torch.Tensor], value: int) -> torch.Tensor:
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
+
+
+@torch.inference_mode()
+def answers(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str], **options
+) -> list[str]:
+    """What the model writes for each text; options of `generate`."""
+    found: list[str] = []
+    for begin in range(0, len(texts), 64):
+        inputs = tokenizer(
+            texts[begin : begin + 64], padding=True, truncation=True, return_tensors="pt"
+        )
+        ids = model.generate(**inputs, **options)
+        found += tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return [text.strip() for text in found]
+
+
+def train(
+    args: Namespace,
+    model: PreTrainedModel,
+    pairs: Callable[[np.random.Generator], Pair],
+    encode: Callable,
+    examined: Callable,
+    steps: int,
+    batch: int,
+    **more,
+) -> list[dict]:
+    """Train a writer on pairs; returns the log."""
+    set_seed(args.seed)
+    steps = 8 if args.smoke else steps
+    print(f"{args.build.name}: {parameters(model):,} parameters, {steps} steps of {batch} pairs")
+    more = {"per_device_train_batch_size": 1, "bf16": True, "learning_rate": 2e-3} | more
+    more["train_sampling_strategy"] = "sequential"  # a draw of Pairs is four batches in a row
+    more |= {"eval_strategy": "no"} if args.smoke else {}
+    trainer = WriterTrainer(
+        model=model,
+        args=trainer_arguments(args.build, steps, args.seed, **more),
+        train_dataset=Pairs(pairs, encode, steps, batch),
+        eval_dataset=Pairs(pairs, encode, 1, batch),  # not read: `examined` has its own
+        data_collator=lambda batches: batches[0],
+    )
+    trainer.examined = examined
+    return trained(trainer, pairs)
