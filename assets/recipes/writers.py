@@ -71,8 +71,10 @@ class Pairs(Dataset):
         encode: Callable[[list[Pair]], dict[str, torch.Tensor]],
         steps: int,
         size: int,
+        length: Callable[[Pair], int],
     ):
         self.make, self.encode, self.steps, self.size = make, encode, steps, size
+        self.length = length
         self.drawn: tuple[int, list[Pair]] = (-1, [])
 
     def __len__(self) -> int:
@@ -83,7 +85,7 @@ class Pairs(Dataset):
         if self.drawn[0] != draw:
             first = 4 * self.size * draw
             pairs = [self.make(seed("train", first + i)) for i in range(4 * self.size)]
-            self.drawn = draw, sorted(pairs, key=lambda one: len(one.source) + len(one.target))
+            self.drawn = draw, sorted(pairs, key=self.length)
         at = int(seed("train", draw).permutation(4)[batch]) * self.size
         return self.encode(self.drawn[1][at : at + self.size])
 
@@ -144,9 +146,13 @@ def train(
     examined: Callable,
     steps: int,
     batch: int,
+    length: Callable[[Pair], int] = lambda pair: len(pair.source) + len(pair.target),
     **more,
 ) -> list[dict]:
-    """Train a writer on pairs; returns the log."""
+    """Train a writer on pairs, or on whatever `encode` makes a batch of; returns the log.
+
+    examined(model): the measurement on validation. length: of a pair, in any unit.
+    """
     set_seed(args.seed)
     steps = 8 if args.smoke else steps
     print(f"{args.build.name}: {parameters(model):,} parameters, {steps} steps of {batch} pairs")
@@ -156,8 +162,8 @@ def train(
     trainer = WriterTrainer(
         model=model,
         args=trainer_arguments(args.build, steps, args.seed, **more),
-        train_dataset=Pairs(pairs, encode, steps, batch),
-        eval_dataset=Pairs(pairs, encode, 1, batch),  # not read: `examined` has its own
+        train_dataset=Pairs(pairs, encode, steps, batch, length),
+        eval_dataset=Pairs(pairs, encode, 1, batch, length),  # not read: `examined` has its own
         data_collator=lambda batches: batches[0],
     )
     trainer.examined = examined

@@ -359,10 +359,10 @@ def _offered(random: np.random.Generator) -> tuple[str, str, dict, tuple[dict, .
 
 
 def call(random: np.random.Generator) -> Task:
-    """A function call, where one of the functions on offer fits; a plain answer, where none does."""
+    """A function call, where one of those on offer fits; a plain answer, where none does."""
     asked, name, arguments, tools = _offered(random)
     if random.random() < 0.2:
-        other = _any(random, (explain, beyond, feeling))(random)
+        other = _any(random, (explain, feeling))(random)
         return replace(other, skill="call", tools=tools)
     wanted = {"name": name, "arguments": arguments}
     return _task("call", asked, json.dumps(wanted), _is_json(wanted), tools=tools)
@@ -404,11 +404,8 @@ def describe(random: np.random.Generator) -> Task:
             _noun_phrase(noun, None, count, "many" if count > 1 else "a", language)
             for noun, count in nouns
         ]
-        joined = listed(phrases)
-        return (
-            joined
-            if language == "en"
-            else joined.replace(" and ", {"fr": " et ", "es": " y "}[language])
+        return listed(phrases).replace(
+            " and ", {"en": " and ", "fr": " et ", "es": " y "}[language]
         )
 
     wanted = said("en")
