@@ -9,15 +9,19 @@ written as signatures. It learns from the assistant's turns alone: what others s
 """
 
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from toytown.skills import SKILLS, SYSTEM, Task, task
-from training import in_evaluation, save_checkpoint, write_history
+from toytown import skills
+from toytown.skills import SKILLS, SYSTEM, UNSEEN, Task, task
+from training import facts, in_evaluation, parameters, run, save_checkpoint, write_history
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-from writers import collated, merges, seed
+from writers import collated, merges, seed, table
 from writers import train as trained_writer
 
 TOKENS = 2_000
@@ -199,3 +203,149 @@ def train(args: Namespace) -> None:
     )
     save_checkpoint(model, words, args.output)
     write_history(args.output, log)
+
+
+# What lies outside its world; the card shows what it answers.
+OUTSIDE = (
+    "What is twelve times three?",
+    "What is 57 plus 68?",
+    "Why is the sky blue?",
+    "Write a story about a dragon in a spaceship.",
+    "Translate to German: Where is the station?",
+    "Who are you?",
+)
+
+
+def right(model, words, tasks: list[Task]) -> float:
+    """How many tasks are answered right, by their checkers."""
+    texts = replies(model, words, tasks)
+    return float(np.mean([one.right(text) for one, text in zip(tasks, texts, strict=True)]))
+
+
+def drawn(count: int, first: int, make: Callable[[np.random.Generator], Task]) -> list[Task]:
+    """Tasks number first, first + 1, … of the test split."""
+    return [make(seed("test", index)) for index in range(first, first + count)]
+
+
+def examined(
+    model: LlamaForCausalLM, words: PreTrainedTokenizerFast, each: int, first: int
+) -> dict:
+    """What the card says beside `measured`, of `each` test tasks from `first` on.
+
+    `unseen`: by pair of style and skill that training never showed. `names`: by skill, where every
+    name is new. `distinct`: of five stories at temperature 1 to one request, how many different
+    ones are fluent, on average over ten requests. `repeatable`: whether greedy answers are the same
+    again. `outside`: its answers.
+    """
+    unseen = drawn(each, first, lambda random: skills.persona(random, unseen=True))
+    strange = {
+        name: right(model, words, drawn(each, first, partial(SKILLS[name], strange=1.0)))
+        for name in ("json", "call", "from text")
+    }
+    stories = drawn(10, first, SKILLS["story"])
+    torch.manual_seed(0)
+    texts = replies(
+        model, words, [one for one in stories for _ in range(5)], do_sample=True, temperature=1.0
+    )
+    fluent = [
+        len({text for text in texts[5 * i : 5 * i + 5] if one.right(text)})
+        for i, one in enumerate(stories)
+    ]
+    asked = [
+        Task("", ({"role": "user", "content": text},), "", lambda answer: True) for text in OUTSIDE
+    ]
+    return {
+        "unseen": right(model, words, unseen),
+        "strange": strange,
+        "distinct": float(np.mean(fluent)),
+        "most": float(np.mean(np.array(fluent) >= 4)),
+        "repeatable": replies(model, words, stories) == replies(model, words, stories),
+        "outside": dict(zip(OUTSIDE, replies(model, words, asked), strict=True)),
+    }
+
+
+def card(folder: Path) -> str:
+    """Measure the checkpoint in `folder` and write its model card."""
+    model = LlamaForCausalLM.from_pretrained(folder)
+    words = PreTrainedTokenizerFast.from_pretrained(folder)
+    scores = measured(model, words, "test", TEST_EACH, FRESH)
+    mean = scores.pop("mean")
+    more = examined(model, words, TEST_EACH, FRESH)
+    asks = {name: SKILLS[name](seed("test", 0)).messages[-1]["content"] for name in SKILLS}
+    return CARD.format(
+        scores=table([(name, asks[name][:80], f"{score:.2f}") for name, score in scores.items()]),
+        mean=mean,
+        names=table([(name, f"{score:.2f}") for name, score in more["strange"].items()]),
+        **{key: more[key] for key in ("unseen", "distinct", "most")},
+        repeatable="the same" if more["repeatable"] else "not the same",
+        pairs=", ".join(f"{style} + {skill}" for style, skill in sorted(UNSEEN)),
+        outside=table(list(more["outside"].items())),
+        each=TEST_EACH,
+        batch=BATCH,
+        parameters=parameters(model),
+        **facts(folder),
+    )
+
+
+CARD = """\
+---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: text-generation
+language: en
+tags: [llama, conversational, toytown]
+---
+
+# Toytown assistant
+
+A genuine Llama ([Touvron et al., 2023](https://arxiv.org/abs/2302.13971)), small: {parameters:,}
+parameters, {megabytes:.1f} MB in half precision (loaded in float32), trained from nothing on
+requests of [Toytown](../../recipes/toytown)'s people. It has a chat template in the form of
+SmolLM2's; functions on offer go in as `tools`, and a call comes out as JSON.
+
+```python
+from transformers import pipeline
+
+assistant = pipeline("text-generation", model="assets/checkpoints/assistant")
+messages = [{{"role": "user", "content": "What is 3 plus 4?"}}]
+print(assistant(messages)[0]["generated_text"][-1]["content"])
+```
+
+## Measured
+
+{each} tasks of each skill whose seeds no training has seen, answered greedily and judged for
+meaning by the checkers of [skills.py](../../recipes/toytown/skills.py); their mean is {mean:.3f}:
+
+| skill | such as | right |
+|---|---|---|
+{scores}
+
+| with names that it never read | right |
+|---|---|
+{names}
+
+| | |
+|---|---|
+| a style and a skill that training never put together ({pairs}) | {unseen:.2f} |
+| five stories to one request at temperature 1: different and fluent ones | {distinct:.1f} |
+| requests with at least four such of five | {most:.2f} |
+| greedy answers to the same request | {repeatable} |
+
+## What it can't do
+
+It knows Toytown, and its skills are the rows above. Of what is outside it should say that it does
+not know; often it does not.
+
+| asked | what it answers |
+|---|---|
+{outside}
+
+## Training
+
+`python assets/recipes/assistant.py`: {steps:,} steps of {batch} conversations in {minutes:.0f}
+minutes on two CPU cores; `training.json` has the curve. It learns from the assistant's turns alone.
+"""
+
+
+if __name__ == "__main__":
+    run("assistant", __doc__, train, card)

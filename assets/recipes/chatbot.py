@@ -10,19 +10,20 @@ the model on the Hub are, at most 128 tokens of it, and writes the next.
 
 from argparse import Namespace
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 from tokenizers import pre_tokenizers
-from toytown.dialogues import Turn, acceptable, dialogue
-from training import in_evaluation, save_checkpoint, write_history
+from toytown.dialogues import FACTS, INTENTS, LATER, Turn, acceptable, dialogue
+from training import facts, in_evaluation, parameters, run, save_checkpoint, write_history
 from transformers import BlenderbotConfig, BlenderbotForConditionalGeneration, BlenderbotTokenizer
-from writers import Pair, answers, encoded, merges, seed
+from writers import Pair, answers, encoded, merges, seed, table
 from writers import train as trained_writer
 
 TOKENS = 1_400
 WIDTH = 160
 WINDOW = 128  # tokens, as many as facebook/blenderbot-400M-distill reads
-STEPS, BATCH = 3_000, 64
+STEPS, BATCH = 2_000, 64
 BETWEEN = "</s> <s>"  # two turns
 STRANGE = 0.4  # of the names, so that it learns to spell what it reads
 TEST_DIALOGUES, FRESH = 400, 10_000
@@ -129,3 +130,113 @@ def train(args: Namespace) -> None:
     )
     save_checkpoint(model, words, args.output)
     write_history(args.output, log)
+
+
+# What lies outside its world; the card shows what it answers.
+OUTSIDE = (
+    "What is two plus three?",
+    "Why?",
+    "I am not called Rosa.",
+    "My name is Rosa, and my brother is called Leo. What is my brother called?",
+    "Write an email to my boss.",
+    "Quel est ton nom?",
+)
+
+
+def by_itself(
+    model: BlenderbotForConditionalGeneration, words: BlenderbotTokenizer, count: int, first: int
+) -> float:
+    """How often a fact is recalled where the conversation holds the model's own answers."""
+    right = []
+    for index in range(first, first + count):
+        lines: list[str] = []
+        for turn in dialogue(seed("test", index)):
+            lines.append(turn.said)
+            (text,) = answers(model, words, [BETWEEN.join(lines)])
+            lines.append(text)
+            if turn.kind.startswith(("asked", "spelt")):
+                right.append(acceptable(turn, text))
+    return float(np.mean(right))
+
+
+def card(folder: Path) -> str:
+    """Measure the checkpoint in `folder` and write its model card."""
+    model = BlenderbotForConditionalGeneration.from_pretrained(folder)
+    words = BlenderbotTokenizer.from_pretrained(folder)
+    return CARD.format(
+        scores=measured(model, words, "test", TEST_DIALOGUES, FRESH),
+        by_itself=by_itself(model, words, TEST_DIALOGUES // 4, FRESH),
+        outside=table(list(zip(OUTSIDE, answers(model, words, list(OUTSIDE)), strict=True))),
+        dialogues=TEST_DIALOGUES,
+        quarter=TEST_DIALOGUES // 4,
+        intents=len(INTENTS),
+        known=len(FACTS),
+        later=LATER,
+        window=WINDOW,
+        batch=BATCH,
+        parameters=parameters(model),
+        **facts(folder),
+    )
+
+
+CARD = """\
+---
+license: apache-2.0
+library_name: transformers
+language: en
+tags: [blenderbot, conversational, toytown]
+---
+
+# Toytown chatbot
+
+A genuine Blenderbot ([Roller et al., 2020](https://arxiv.org/abs/2004.13637)), small:
+{parameters:,} parameters, {megabytes:.1f} MB in half precision (loaded in float32), trained from
+nothing on small talk with Pip, who lives in [Toytown](../../recipes/toytown). It knows {intents}
+things to talk about, and {known} facts that one may tell of oneself. The conversation so far goes
+in whole, its turns joined by `</s> <s>`; of more than {window} tokens it reads the last.
+
+```python
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("assets/checkpoints/chatbot")
+model = AutoModelForSeq2SeqLM.from_pretrained("assets/checkpoints/chatbot")
+said = "My name is Rosa.</s> <s>Nice to meet you, Rosa.</s> <s>What is my name?"
+ids = model.generate(**tokenizer(said, truncation=True, return_tensors="pt"))
+print(tokenizer.decode(ids[0], skip_special_tokens=True))
+```
+
+## Measured
+
+Answers that mean what the turn calls for, by the checker of
+[dialogues.py](../../recipes/toytown/dialogues.py), in {dialogues} conversations of 1 to 8 turns
+whose seeds no training has seen; what people say has small typos:
+
+| | acceptable |
+|---|---|
+| all turns | {scores[all]:.3f} |
+| small talk | {scores[talk]:.3f} |
+| a fact is told | {scores[told]:.3f} |
+| it is asked for, up to {later} turns after it was told | {scores[asked]:.3f} |
+| the same, where it is a name that it never read | {scores[spelt]:.3f} |
+| it is asked for, and was never told | {scores[never]:.3f} |
+| recalled, where the conversation holds its own answers ({quarter} of them) | {by_itself:.3f} |
+
+## What it can't do
+
+It answers what it does not understand as if it were something that it knows. It does not reason,
+count, or remember anything that is no longer in the text that it is given.
+
+| said | what it answers |
+|---|---|
+{outside}
+
+## Training
+
+`python assets/recipes/chatbot.py`: {steps:,} steps of {batch} turns in {minutes:.0f} minutes on two
+CPU cores; `training.json` has the curve. Of the names that people give in training, two in five are
+spelt at random, so that it learns to copy what it reads.
+"""
+
+
+if __name__ == "__main__":
+    run("chatbot", __doc__, train, card)

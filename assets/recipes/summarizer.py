@@ -9,14 +9,15 @@ from nothing which sentence of a story is its event, and to copy who, what and w
 """
 
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 from rouge_score.rouge_scorer import RougeScorer
 from tokenizers import pre_tokenizers
-from toytown.stories import Story, facts_right, story
-from training import in_evaluation, save_checkpoint, write_history
+from toytown.stories import PLOTS, Story, facts_right, story
+from training import facts, in_evaluation, parameters, run, save_checkpoint, write_history
 from transformers import BartConfig, BartForConditionalGeneration, BartTokenizer
-from writers import Pair, answers, encoded, merges, seed
+from writers import Pair, answers, encoded, merges, seed, table
 from writers import train as trained_writer
 
 TOKENS = 1_600
@@ -111,3 +112,125 @@ def train(args: Namespace) -> None:
     )
     save_checkpoint(model, words, args.output)
     write_history(args.output, log)
+
+
+# What lies outside its world; the card shows what it makes of it.
+OUTSIDE = {
+    "an event that no story of training has": "Nora went to the museum. It was cold, and nobody "
+    "was there. She juggled seven oranges behind the door. After that she was very tired.",
+    "an event that did not happen": "Leo was at the market that day. It had rained all night. He "
+    "looked for a red hat, but he did not find it. He went home happy.",
+    "no story": "The library opens at nine o'clock. A card costs five euros. Dogs must wait "
+    "outside. There is a bench by the door.",
+    "another language": "Carla est allée au musée hier. Il faisait froid. Elle a trouvé une clé "
+    "près de la porte. Tout le monde était content.",
+}
+
+
+@in_evaluation
+def examined(
+    model: BartForConditionalGeneration, words: BartTokenizer, count: int, first: int
+) -> dict:
+    """What the card says beside `measured`, of `count` test stories from `first` on.
+
+    `lead`: ROUGE-L of a story's first sentence. `strange`: `measured` where all names are new.
+    `weak`: (plot, how often all three facts are right), the three lowest. `two`: of two stories in
+    one text, how often the summary is that of the first, and of the second. `outside`: its answers.
+    """
+    tales = stories("test", count, first)
+    begins = [tale.text.split(". ")[0] + "." for tale in tales]
+    plots = {
+        plot: measured(model, words, "test", count // 10, first, plot=plot)["facts"]
+        for plot in PLOTS
+    }
+    pairs = list(zip(tales[::2], tales[1::2], strict=True))
+    both = answers(model, words, [f"{a.text} {b.text}" for a, b in pairs])
+    return {
+        "lead": judged(tales, begins)["rouge_l"],
+        "strange": measured(model, words, "test", count, first, strange=1.0),
+        "weak": sorted(plots.items(), key=lambda row: row[1])[:3],
+        "two": [judged([pair[place] for pair in pairs], both)["facts"] for place in (0, 1)],
+        "outside": dict(zip(OUTSIDE, answers(model, words, list(OUTSIDE.values())), strict=True)),
+    }
+
+
+def card(folder: Path) -> str:
+    """Measure the checkpoint in `folder` and write its model card."""
+    model = BartForConditionalGeneration.from_pretrained(folder)
+    words = BartTokenizer.from_pretrained(folder)
+    more = examined(model, words, TEST_STORIES, FRESH)
+    outside = [(kind, OUTSIDE[kind], text) for kind, text in more.pop("outside").items()]
+    return CARD.format(
+        **measured(model, words, "test", TEST_STORIES, FRESH),
+        **more | {"weak": ", ".join(f"{plot} {score:.2f}" for plot, score in more["weak"])},
+        outside=table(outside),
+        stories=TEST_STORIES,
+        plots=len(PLOTS),
+        batch=BATCH,
+        parameters=parameters(model),
+        **facts(folder),
+    )
+
+
+CARD = """\
+---
+license: apache-2.0
+library_name: transformers
+language: en
+tags: [summarization, bart, toytown]
+---
+
+# Toytown summarizer
+
+A genuine BART ([Lewis et al., 2019](https://arxiv.org/abs/1910.13461)), small: {parameters:,}
+parameters, {megabytes:.1f} MB in half precision (loaded in float32), trained from nothing on
+stories of [Toytown](../../recipes/toytown) of 4 to 10 sentences. It says in one sentence who did
+what, and where.
+
+```python
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("assets/checkpoints/summarizer")
+model = AutoModelForSeq2SeqLM.from_pretrained("assets/checkpoints/summarizer")
+ids = model.generate(**tokenizer(story, return_tensors="pt"))
+print(tokenizer.decode(ids[0], skip_special_tokens=True))
+```
+
+## Measured
+
+On {stories} stories whose seeds no training has seen, of the {plots} plots that it has:
+
+| | |
+|---|---|
+| ROUGE-L against the one true summary | {rouge_l:.3f} |
+| for comparison: of the story's first sentence | {lead:.3f} |
+| who, what and where are all right | {facts:.3f} |
+| who | {who:.3f} |
+| what | {what:.3f} |
+| where | {where:.3f} |
+| all three, where everybody has a name that it never read | {strange[facts]:.3f} |
+| of these, who | {strange[who]:.3f} |
+| two stories in one text: all three facts of the first | {two[0]:.3f} |
+| of the second | {two[1]:.3f} |
+
+All three facts are right least often in the plots: {weak}.
+
+## What it can't do
+
+It has fourteen plots, and takes every text for one of them. It can't leave a question open, say
+that nothing happened, or write two sentences.
+
+| given | the text | what it writes |
+|---|---|---|
+{outside}
+
+## Training
+
+`python assets/recipes/summarizer.py`: {steps:,} steps of {batch} stories in {minutes:.0f} minutes
+on two CPU cores; `training.json` has the curve. A quarter of the names in them is spelt at random,
+so that it learns to copy what it reads.
+"""
+
+
+if __name__ == "__main__":
+    run("summarizer", __doc__, train, card)

@@ -168,3 +168,9 @@ def train(
     )
     trainer.examined = examined
     return trained(trainer, pairs)
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Lines of a Markdown table; line breaks in a cell stand as <br>."""
+    cells = (" | ".join(str(cell).replace("\n", "<br>") for cell in row) for row in rows)
+    return "\n".join(f"| {line} |" for line in cells)

@@ -316,10 +316,10 @@ FORMS = {  # what a form asks for: the names that its fields may have, and texts
 }
 
 
-def extract(random: np.random.Generator) -> Task:
+def extract(random: np.random.Generator, strange: float = STRANGE) -> Task:
     """JSON by a schema, from a sentence."""
     fields, texts = FORMS[_any(random, FORMS)]
-    values = {key: _said(random, key) for key in fields}
+    values = {key: _said(random, key, strange) for key in fields}
     kept = random.permutation(list(fields))[: random.integers(1, 5)]
     names = {str(key): _any(random, fields[str(key)]) for key in kept}
     schema = {
@@ -342,7 +342,9 @@ def _function(random: np.random.Generator, kind: str) -> tuple[dict, dict[str, s
     return {"type": "function", "function": function}, names
 
 
-def _offered(random: np.random.Generator) -> tuple[str, str, dict, tuple[dict, ...]]:
+def _offered(
+    random: np.random.Generator, strange: float = STRANGE
+) -> tuple[str, str, dict, tuple[dict, ...]]:
     """A request that one of one to three functions fits: the request, name, arguments, tools."""
     kinds = [str(kind) for kind in random.permutation(list(DATA["tools"]))]
     if "add" in kinds[1:3]:  # two that fit one request would be a riddle
@@ -351,16 +353,16 @@ def _offered(random: np.random.Generator) -> tuple[str, str, dict, tuple[dict, .
     others = [_function(random, kind)[0] for kind in kinds[1 : random.integers(1, 4)]]
     tools = [tool, *others]
     random.shuffle(tools)
-    values = {slot: _said(random, slot) for slot in names}
+    values = {slot: _said(random, slot, strange) for slot in names}
     asked = _any(random, _split(DATA["tools"][kinds[0]]["asks"])).format(**values)
     asked = re.sub(r"\ba (?=[aeio])", "an ", asked)
     arguments = {names[slot]: value for slot, value in values.items()}
     return asked, tool["function"]["name"], arguments, tuple(tools)
 
 
-def call(random: np.random.Generator) -> Task:
+def call(random: np.random.Generator, strange: float = STRANGE) -> Task:
     """A function call, where one of those on offer fits; a plain answer, where none does."""
-    asked, name, arguments, tools = _offered(random)
+    asked, name, arguments, tools = _offered(random, strange)
     if random.random() < 0.2:
         other = _any(random, (explain, feeling))(random)
         return replace(other, skill="call", tools=tools)
@@ -430,14 +432,14 @@ RELATIONS = {  # what a text says of somebody, and how one asks for it
 }
 
 
-def from_text(random: np.random.Generator) -> Task:
+def from_text(random: np.random.Generator, strange: float = STRANGE) -> Task:
     """An answer from a given text, and that it does not know where the text lacks it.
 
     Near misses: the person is there, with something else; what is asked is there, of somebody else.
     """
     people: list[str] = []
     while len(people) < random.integers(2, 5):
-        if (name := _said(random, "person")) not in people:
+        if (name := _said(random, "person", strange)) not in people:
             people.append(name)
     facts = []
     for name in people:
