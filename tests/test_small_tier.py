@@ -1,4 +1,4 @@
-"""Vision and sound on the small tier, without the Hub: real sizes and processors, tiny weights.
+"""The small tier without the Hub: real sizes, processors and tokenizers, tiny random weights.
 
 A notebook that leans on what only our checkpoints have (144 pixels, 128 by 128 masks, 12 by
 12 patches, five-second windows, four voices) fails here. Its outputs mean nothing and are not
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import sentencepiece
 import torch
 import transformers
 from conftest import ROOT
@@ -23,6 +24,7 @@ from transformers.models.detr.image_processing_pil_detr import DetrImageProcesso
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 NOTEBOOKS = {
+    "2.1. Intro_to_NLP": ("chatbot", "translator", "summarizer", "assistant"),
     "2.3. Zero_Shot_Audio_Classification": ("listener",),
     "2.4. Automatic_Speech_Recognition": ("transcriber",),
     "2.5. Text_to_Speech": ("speaker", "transcriber"),
@@ -184,7 +186,66 @@ def vits() -> tuple:
     return transformers.VitsModel(config), tokens
 
 
+TEXT = "the cat said that my name is Rosa and the station opens at nine o'clock . ? ! , "
+WRITER = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "max_position_embeddings": 512}
+WRITER |= {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
+WRITER |= {"encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
+
+
+def blenderbot_small() -> tuple:
+    """Its tokenizer is its own: lower case, pieces that go on end in @@."""
+    letters = [chr(code) for code in range(33, 127)]
+    vocab = ["__null__", "__start__", "__end__", "__unk__", *letters, *(f"{c}@@" for c in letters)]
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, "vocab.json"), Path(folder, "merges.txt")]
+        files[0].write_text(json.dumps({token: i for i, token in enumerate(vocab)}))
+        files[1].write_text("#version: 0.2\nt h\n")
+        tokens = transformers.BlenderbotSmallTokenizer(*map(str, files), model_max_length=512)
+    config = transformers.BlenderbotSmallConfig(vocab_size=len(vocab), **WRITER)
+    return transformers.BlenderbotSmallForConditionalGeneration(config), tokens
+
+
+def m2m100() -> tuple:
+    """A sentencepiece model of a few pieces, and the codes of a hundred languages, as __fr__."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, vocab = Path(folder, "sentencepiece.bpe.model"), Path(folder, "vocab.json")
+        options = {"vocab_size": 60, "model_type": "bpe", "minloglevel": 2}
+        lines = iter(TEXT.split() * 20)
+        with model.open("wb") as file:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=lines, model_writer=file, **options
+            )
+        pieces = sentencepiece.SentencePieceProcessor(model_file=str(model))
+        known = ["<s>", "<pad>", "</s>", "<unk>"]
+        known += [pieces.id_to_piece(i) for i in range(3, len(pieces))]
+        vocab.write_text(json.dumps({piece: i for i, piece in enumerate(known)}))
+        tokens = transformers.M2M100Tokenizer(str(vocab), str(model))
+        config = transformers.M2M100Config(vocab_size=len(known) + 110, **WRITER)
+        return transformers.M2M100ForConditionalGeneration(config), tokens
+
+
+def distilbart() -> tuple:
+    """BART's kind of tokenizer is ours; more layers that read than write."""
+    tokens = transformers.AutoTokenizer.from_pretrained(ROOT / "assets/checkpoints/summarizer")
+    config = transformers.BartConfig(vocab_size=len(tokens), **(WRITER | {"encoder_layers": 2}))
+    return transformers.BartForConditionalGeneration(config), tokens
+
+
+def smollm() -> tuple:
+    """Llama with fewer key heads than query heads, as SmolLM2 has; ChatML is our template, too."""
+    tokens = transformers.AutoTokenizer.from_pretrained(ROOT / "assets/checkpoints/assistant")
+    sizes = {"hidden_size": 36, "intermediate_size": 32, "num_hidden_layers": 1}
+    sizes |= {"num_attention_heads": 3, "num_key_value_heads": 1, "tie_word_embeddings": True}
+    ends = {"bos_token_id": tokens.bos_token_id, "eos_token_id": tokens.eos_token_id}
+    config = transformers.LlamaConfig(vocab_size=len(tokens), **sizes, **ends)
+    return transformers.LlamaForCausalLM(config), tokens
+
+
 MAKERS = {
+    "chatbot": blenderbot_small,
+    "translator": m2m100,
+    "summarizer": distilbart,
+    "assistant": smollm,
     "detector": detr,
     "segmenter": sam,
     "classifier": clip,

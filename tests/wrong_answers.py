@@ -10,6 +10,27 @@ has at least one. For example:
 """
 
 WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
+    "2.1. Intro_to_NLP": {
+        "invented": [
+            ("lambda story, summary: False", "compare every word, the names above all"),
+            ("lambda story, summary: True", "True summaries are stopped, too"),
+            ("lambda story, summary: summary not in story", "True summaries are stopped, too"),
+        ],
+        "own_sentence": [
+            ('("Hello!", "Bonjour !")', "an English sentence of four words or more"),
+            ('("The cat is on the table.", " ")', "a translation, and not the same text"),
+            ('(parallel["English"][0], parallel["French"][0])', "none of our examples"),
+        ],
+        "lasting_memory": [
+            ("lambda turns, limit: turns", "Count the tokens of the joined turns."),
+            ("lambda turns, limit: turns[-5:]", "Keep what people say of themselves"),
+            (
+                "lambda turns, limit: turns[:5]",
+                "Leave turns out, change none, and keep the question",
+            ),
+            ("lambda turns, limit: turns[2][11:-1]", "Leave turns out, change none"),
+        ],
+    },
     "2.2. Embeddings": {
         "refund_bot": [
             (

@@ -93,6 +93,113 @@ def _pipeline(task: str, role: str) -> Callable:
     return pipeline(task, model=checkpoint(role))
 
 
+# --- 2.1. Intro to NLP ---------------------------------------------------------------------------
+
+
+def _writer(role: str) -> tuple:
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    name = checkpoint(role)
+    return AutoTokenizer.from_pretrained(name), AutoModelForSeq2SeqLM.from_pretrained(name)
+
+
+@self_check("answer is your function itself: from a story and a summary to True or False.")
+def invented(answer: object) -> Verdict:
+    """A function that suspects summaries in which something is not in the story."""
+    rows = list(media.examples("stories"))[60:]
+    others = [*rows[7:], *rows[:7]]
+    told = [(row["text"], row["summary"]) for row in rows]
+    false = []
+    for row, other in zip(rows, others, strict=True):
+        for fact in ("who", "what", "where"):
+            if other[fact] not in row["text"]:
+                false.append((row["text"], row["summary"].replace(row[fact], other[fact])))
+    mixed = [
+        (row["text"], row["summary"].replace(row["who"], name, 1))
+        for row in rows
+        for name in re.findall(r"\b[A-Z][a-z]+(?= was| had| wanted| called| told)", row["text"])[
+            -1:
+        ]
+        if name not in row["summary"] and name not in ("Nobody", "Everybody", "He", "She", "It")
+    ]
+    caught, alarms, lost = (
+        np.mean([bool(answer(*pair)) for pair in pairs]) for pairs in (false, told, mixed)
+    )
+    print(f"Of summaries with two people of the story exchanged you suspect {lost:.0%}.")
+    hint = "True summaries are stopped, too: which of their words does the story not have?"
+    if caught < 0.9:
+        hint = "Inventions pass: compare every word, the names above all, with the story's."
+    found = f"{caught:.0%} and {alarms:.0%}"
+    return Verdict(
+        caught >= 0.9 and alarms <= 0.1,
+        "at least 90% of 100 inventions, at most 10% of true ones",
+        found,
+        hint,
+    )
+
+
+@self_check('answer = ("your English sentence.", "your French or Spanish translation of it.")')
+def own_sentence(answer: object) -> Verdict:
+    """A sentence of the reader's and a translation, beside the translator's own."""
+    from sacrebleu.metrics import CHRF
+
+    from helpers.checkpoints import current_tier, row
+
+    english, wanted = answer
+    codes = row("translator", current_tier().name)["languages"]
+    done = {
+        "an English sentence of four words or more": len(english.split()) >= 4,
+        "a translation, and not the same text": bool(wanted.strip()) and wanted != english,
+        "none of our examples": english not in media.examples("parallel")["English"],
+    }
+    verdict = _checklist(done)
+    words, model = _writer("translator")
+    for language in ("French", "Spanish"):
+        words.src_lang, words.tgt_lang = codes["English"], codes[language]
+        first = words(text_target="")["input_ids"][0]
+        ids = model.generate(**words(english, return_tensors="pt"), forced_bos_token_id=first)
+        text = words.decode(ids[0], skip_special_tokens=True)
+        score = CHRF().sentence_score(text, [wanted]).score
+        print(f"{language}: {text} (chrF with yours: {score:.0f})")
+    return verdict
+
+
+@self_check("answer is your function itself: from a list of turns and a limit to a shorter list.")
+def lasting_memory(answer: object) -> Verdict:
+    """A function that chooses which turns fit into the window, so that a name comes back."""
+    words, model = _writer("chatbot")
+    mark, limit = f"{words.eos_token} {words.bos_token}", words.model_max_length
+    rows = [row for row in media.examples("introductions") if not row["new"]]
+    right = 0
+    for row in rows:
+        talk = [line for pair in row["talk"] for line in pair]
+        name = row["name"]
+        turns = ["Hello!", "Hi! What can I do for you?", f"My name is {name}."]
+        turns += [f"Nice to meet you, {name}.", *talk, "What is my name?"]
+        kept = list(answer(list(turns), limit))
+        if kept[-1:] != turns[-1:] or [turn for turn in turns if turn in kept] != kept:
+            return Verdict(
+                False,
+                "turns in their order, with the last",
+                kept[-2:],
+                "Leave turns out, change none, and keep the question.",
+            )
+        inputs = words(mark.join(kept), return_tensors="pt")
+        if len(inputs["input_ids"][0]) > limit:
+            size = len(inputs["input_ids"][0])
+            return Verdict(
+                False, f"at most {limit} tokens", size, "Count the tokens of the joined turns."
+            )
+        right += name in words.decode(model.generate(**inputs)[0], skip_special_tokens=True)
+    hint = "Keep what people say of themselves, and fill the rest with the last turns."
+    return Verdict(
+        right >= 0.8 * len(rows),
+        f"at least {math.ceil(0.8 * len(rows))} of {len(rows)} names",
+        right,
+        hint,
+    )
+
+
 # --- 2.2. Embeddings -----------------------------------------------------------------------------
 
 

@@ -4,8 +4,8 @@
 
 Each notebook of the course gives it one function, complete in itself, and a test holds the two
 texts together. So far 2.6 counts what the detector sees, 2.7 cuts out what you click on, 2.8
-answers questions about it, which 2.4 takes by ear, 2.5 says it aloud, 2.3 names sounds, and 2.2
-finds a picture by meaning.
+answers questions about it, which 2.4 takes by ear, 2.1 remembers what "it" is, 2.5 says it aloud,
+2.3 names sounds, and 2.2 finds a picture by meaning.
 """
 
 import sys
@@ -21,6 +21,29 @@ from PIL import Image
 
 if TYPE_CHECKING:
     import gradio as gr
+
+# From 2.1. Intro to NLP ----------------------------------------------------------------------
+
+
+def remembers(said: list[str], question: str, things: list[str]) -> str:
+    """Put what was spoken of in the place of "it": the thing that a head of MiniLM looks at."""
+    import re
+
+    from helpers import checkpoint
+    from transformers import AutoModel, AutoTokenizer
+
+    words = AutoTokenizer.from_pretrained(checkpoint("embedder"))
+    reader = AutoModel.from_pretrained(checkpoint("embedder"), attn_implementation="eager")
+    tokens = words(" ".join([*said, question]), return_tensors="pt", truncation=True)
+    pieces = words.convert_ids_to_tokens(tokens["input_ids"][0])
+    places = [place for place, piece in enumerate(pieces) if piece in things]
+    if not places or not re.search(r"\bit\b", question):
+        return question
+    it = len(pieces) - 1 - pieces[::-1].index("it")
+    looked = reader(**tokens, output_attentions=True).attentions[3][0, 1, it]
+    meant = pieces[max(places, key=lambda place: looked[place])]
+    return re.sub(r"\bit\b", f"the {meant}", question)
+
 
 # From 2.2. Embeddings ------------------------------------------------------------------------
 
@@ -184,12 +207,17 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
     def cut(picture: Image.Image | None, x: float, y: float) -> Image.Image | None:
         return cut_out(picture, [x, y]) if picture is not None else None
 
-    def reply(picture: Image.Image | None, question: str) -> str:
+    def reply(
+        picture: Image.Image | None, question: str, spoken_of: list[str]
+    ) -> tuple[str, list[str]]:
         if picture is None:
-            return "Choose a picture first."
+            return "Choose a picture first.", spoken_of
         if not question.strip():
-            return "Write a question first."
-        return answers(picture, question)
+            return "Write a question first.", spoken_of
+        meant = remembers(spoken_of, question, things)
+        answer = answers(picture, meant)
+        asked_back = "" if meant == question else f"{meant[0].upper()}{meant[1:]} "
+        return f"{asked_back}{answer}", [*spoken_of, meant, answer][-8:]
 
     def name(file: str | None, words: str) -> str:
         kinds = [word.strip() for word in words.split(",") if word.strip()]
@@ -211,6 +239,7 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
     sounds = sorted(set(media.examples("sounds")["label"]))
     album = media.examples("detection")
     captions = [", ".join(dict.fromkeys(objects["category"])) for objects in album["objects"]]
+    things = sorted({name for objects in album["objects"] for name in objects["category"]})
     with gr.Blocks(title="The Narrator") as page:
         gr.Markdown("# The Narrator\nYour picture in, a true description out, with its doubts.")
         with gr.Tab("Describe"):
@@ -238,8 +267,9 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
                 sources=["microphone", "upload"], type="filepath", label="Or ask it aloud"
             )
             spoken.change(hear, spoken, question, api_name="hear")
-            answered = gr.Textbox(label="It says", interactive=False)
-            question.submit(reply, [shown, question], answered, api_name="ask")
+            answered, turns = gr.Textbox(label="It says", interactive=False), gr.State([])
+            shown.change(lambda: [], None, turns, api_name=False)  # another picture, another talk
+            question.submit(reply, [shown, question, turns], [answered, turns], api_name="ask")
         with gr.Tab("Listen"):
             sound = gr.Audio(sources=["microphone", "upload"], type="filepath", label="Sound")
             words = gr.Textbox(", ".join(sounds), label="What it may be", max_length=1_000)

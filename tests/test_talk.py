@@ -1,0 +1,155 @@
+"""Toytown's language: stories, small talk and requests; what they hold, and how it is judged."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from toytown import skills
+from toytown.dialogues import FACTS, INTENTS, LATER, NAMES, acceptable, dialogue, mistyped
+from toytown.sentences import strange_name
+from toytown.stories import PLOTS, facts_right, story
+
+
+def drawn(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+# ---- stories
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_a_story_has_four_to_ten_sentences_and_a_summary_that_holds_who_what_and_where(plot: str):
+    for seed in range(40):
+        tale = story(drawn(seed), plot)
+        assert 4 <= len(re.findall(r"[.!?](?= |$)", tale.text)) <= 11  # "a.m." is no sentence
+        assert tale.summary == f"{tale.who} {tale.what} at {tale.where}."
+        assert tale.who in tale.text
+        assert tale.where in tale.text
+        assert all(facts_right(tale, tale.summary).values())
+        assert not re.search(r"\{|\}|  |\[|\|", tale.text + tale.summary)
+
+
+def test_a_summary_with_another_person_deed_or_place_is_noticed():
+    tale, other = story(drawn(1), PLOTS[0]), story(drawn(2), PLOTS[3])
+    for fact in ("who", "what", "where"):
+        right = facts_right(tale, tale.summary.replace(getattr(tale, fact), getattr(other, fact)))
+        assert [name for name, ok in right.items() if not ok] == [fact]
+    assert not any(facts_right(tale, "Nobody did anything.").values())
+
+
+def test_people_may_have_names_that_nobody_in_toytown_has():
+    for seed in range(30):
+        assert strange_name(drawn(seed)) not in NAMES
+        assert story(drawn(seed), strange=1.0).who not in NAMES
+        assert story(drawn(seed), strange=0.0).who in NAMES
+
+
+# ---- small talk
+
+
+def test_there_are_thirty_intents_and_more_and_several_facts_to_tell():
+    assert len(INTENTS) >= 30
+    assert {"name", "food", "pet", "town", "colour", "hobby", "role"} <= set(FACTS)
+
+
+def test_what_is_asked_for_was_told_at_most_four_turns_ago_or_never():
+    kinds = set()
+    for seed in range(300):
+        told: dict[str, int] = {}
+        for at, turn in enumerate(dialogue(drawn(seed))):
+            kind, _, fact = turn.kind.partition(":")
+            kinds.add(kind if fact else "talk")
+            if kind == "told":
+                told[fact] = at
+            elif kind in ("asked", "spelt"):
+                assert at - told[fact] <= LATER
+            elif kind == "never":
+                assert fact not in told
+    assert kinds == {"talk", "told", "asked", "spelt", "never"}
+
+
+def test_every_good_answer_is_acceptable_and_that_of_another_turn_is_not():
+    for seed in range(200):
+        turns = dialogue(drawn(seed), 6)
+        assert all(acceptable(turn, turn.answer) for turn in turns)
+    asked = next(t for s in range(99) for t in dialogue(drawn(s)) if t.kind == "asked:name")
+    (name,) = [name for name in NAMES if name in asked.answer]
+    other = next(one for one in NAMES if one != name)
+    assert not acceptable(asked, asked.answer.replace(name, other))
+    assert not acceptable(asked, "You have not told me your name.")
+
+
+def test_a_typo_spares_short_words_and_names():
+    texts = {mistyped(drawn(seed), "Where is the library of Amsterdam?", 1.0) for seed in range(50)}
+    assert len(texts) > 3
+    for text in texts:
+        assert text.startswith("Where is the l")
+        assert text.endswith(" of Amsterdam?")
+
+
+# ---- requests
+
+
+@pytest.mark.parametrize("skill", skills.SKILLS)
+def test_a_skills_own_answers_are_right_and_those_to_another_request_are_not(skill: str):
+    tasks = [skills.task(drawn(seed), skill) for seed in range(60)]
+    assert all(one.right(one.answer) for one in tasks)
+    others = [one.right(two.answer) for one in tasks for two in tasks if one.answer != two.answer]
+    assert not others or np.mean(others) < 0.25
+    assert not any(one.right("") for one in tasks)
+
+
+@pytest.mark.parametrize(
+    ("style", "obeys", "does_not"),
+    [
+        ("pirate", "Arr! 2 plus 3 is 5.", "2 plus 3 is 5."),
+        ("robot", "Beep. 2 plus 3 is 5.", "Beep 2 plus 3 is 5."),
+        ("loud", "2 PLUS 3 IS 5.", "2 plus 3 IS 5."),
+        ("quiet", "2 plus 3 is 5", "2 plus 3 is 5."),
+        ("polite", "2 plus 3 is 5, at your service.", "2 plus 3 is 5."),
+        ("quoted", '{"answer": "2 plus 3 is 5."}', '{"reply": "2 plus 3 is 5."}'),
+    ],
+)
+def test_a_style_is_recognised(style: str, obeys: str, does_not: str):
+    put_on, taken_off = skills.STYLES[style]
+    assert put_on("2 plus 3 is 5.") == obeys
+    assert taken_off(obeys) is not None
+    assert taken_off(does_not) is None
+
+
+def test_a_persona_must_have_both_the_style_and_the_answer_right():
+    for seed in range(200):
+        one = skills.persona(drawn(seed))
+        assert one.right(one.answer)
+        if one.answer.startswith("Arr! "):
+            assert not one.right(one.answer[5:])
+            assert not one.right("Arr! I am a pirate.")
+
+
+def test_training_never_puts_together_what_is_kept_for_the_test():
+    seen = {skills.persona(drawn(seed), unseen=True).messages[0]["content"] for seed in range(200)}
+    assert any("irate" in text or "Arr" in text for text in seen)
+    for seed in range(400):
+        one = skills.persona(drawn(seed))
+        if "Arr!" in one.answer:
+            assert " plus " not in one.answer, "pirates do no sums in training"
+
+
+def test_a_function_call_names_a_function_on_offer_and_its_parameters():
+    calls = [skills.call(drawn(seed)) for seed in range(100)]
+    made = [one for one in calls if one.answer.startswith("{")]
+    assert 0.6 < len(made) / len(calls) < 0.95, "sometimes none fits"
+    for one in made:
+        wanted = json.loads(one.answer)
+        offered = {t["function"]["name"]: t["function"]["parameters"] for t in one.tools}
+        assert set(wanted["arguments"]) == set(offered[wanted["name"]]["properties"])
+        assert not one.right(json.dumps(wanted | {"name": "another"}))
+
+
+def test_a_question_that_the_text_does_not_answer_wants_an_i_do_not_know():
+    asked = [skills.from_text(drawn(seed)) for seed in range(200)]
+    unknown = [one for one in asked if one.answer == skills.UNKNOWN]
+    assert 0.2 < len(unknown) / len(asked) < 0.5
+    for one in asked:
+        assert one.right(skills.UNKNOWN) == (one.answer == skills.UNKNOWN)
