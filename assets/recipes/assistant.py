@@ -27,7 +27,7 @@ from writers import train as trained_writer
 TOKENS = 2_000
 WIDTH = 192
 WINDOW = 1_024  # tokens that it can hold; training shows it some 300 at most
-STEPS, BATCH = 5_600, 48
+STEPS, BATCH = 4_800, 48
 JOINED = 0.25  # of the conversations hold two or three tasks
 TEST_EACH, FRESH = 100, 10_000
 TEMPLATE = """\

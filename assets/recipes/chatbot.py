@@ -23,7 +23,7 @@ from writers import train as trained_writer
 TOKENS = 1_400
 WIDTH = 160
 WINDOW = 128  # tokens, as many as facebook/blenderbot-400M-distill reads
-STEPS, BATCH = 2_000, 64
+STEPS, BATCH = 1_500, 64
 BETWEEN = "</s> <s>"  # two turns
 STRANGE = 0.4  # of the names, so that it learns to spell what it reads
 TEST_DIALOGUES, FRESH = 400, 10_000
