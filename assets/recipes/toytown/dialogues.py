@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .sentences import EITHER, PEOPLE, SLOT, Draft, _polished, _split, strange_name
+from .sentences import EITHER, PEOPLE, PHRASES, SLOT, Draft, _polished, _split, strange_name
 from .vocabulary import PAINTS
 
 DATA: dict = tomllib.loads(Path(__file__).with_name("dialogues.toml").read_text("utf-8"))
 INTENTS, FACTS = tuple(DATA["talk"]), tuple(DATA["facts"])
 NAMES = tuple(name for name, _ in PEOPLE)
+TOWNS = tuple(row["en"] for row in PHRASES["town"])
 LATER = 4  # turns after which a fact is still asked for
 # What a fact may be, as a slot of sentences.py; a name is drawn by itself.
 SLOTS = {
@@ -33,7 +34,7 @@ class Turn:
     """What somebody says, a good answer, and the ways in which it may be said.
 
     kind: the intent, or "told:X", "asked:X" (it was told) and "never:X" (it was not), X of FACTS;
-    "spelt:name" is asked for, too, where the name is outside Toytown's vocabulary.
+    "spelt:X" is asked for, too: X is then a name or a town outside Toytown's vocabulary.
     """
 
     said: str
@@ -45,7 +46,7 @@ class Turn:
 def dialogue(random: np.random.Generator, turns: int | None = None, strange: float = 0.3):
     """A conversation of 1 to 8 turns, a list of Turn.
 
-    strange: how many of the names that people give are outside Toytown's vocabulary.
+    strange: how many of the names and towns that people give are outside Toytown's vocabulary.
     """
     turns = turns or int(random.integers(1, 9))
     told: dict[str, tuple[str, int]] = {}  # what, and at which turn
@@ -64,8 +65,7 @@ def dialogue(random: np.random.Generator, turns: int | None = None, strange: flo
         elif chance < 0.5 and asks:
             name = asks[random.integers(len(asks))]
             value = told[name][0]
-            new = name == "name" and value not in NAMES
-            made.append(_fact(random, "spelt" if new else "asked", name, value))
+            made.append(_fact(random, "spelt" if _new(name, value) else "asked", name, value))
         elif chance < 0.58:
             name = FACTS[random.integers(len(FACTS))]
             if name not in told:
@@ -97,13 +97,19 @@ def mistyped(random: np.random.Generator, text: str, share: float = 0.08) -> str
 
 
 def _value(random: np.random.Generator, name: str, strange: float) -> str:
+    if name in ("name", "town") and random.random() < strange:
+        return strange_name(random)
     if name == "name":
-        if random.random() < strange:
-            return strange_name(random)
         return Draft(random, parallel=False).text("{who1}", "en")
     if name == "colour":
         return PAINTS[random.integers(len(PAINTS))]
     return EITHER.sub(r"\1", Draft(random, parallel=False).text(SLOTS[name], "en"))
+
+
+def _new(name: str, value: str) -> bool:
+    """Whether a value is spelt from pieces: no name and no town of Toytown."""
+    known = {"name": NAMES, "town": TOWNS}
+    return name in known and value not in known[name]
 
 
 def _fact(random: np.random.Generator, kind: str, name: str, value: str) -> Turn:
