@@ -104,7 +104,7 @@ def measured(
     """How many answers are acceptable, over all and by kind of turn.
 
     talk: an intent. told: a fact is told. asked: it was told, up to four turns ago. spelt: that,
-    with a name or a town from outside the vocabulary. never: it was not told. The conversations go on with
+    with a name or a town that it never read. never: it was not told. The conversations go on with
     good answers, whatever the model wrote.
     """
     asked = [
@@ -239,8 +239,8 @@ count, or remember anything that is no longer in the text that it is given.
 ## Training
 
 `python assets/recipes/chatbot.py`: {steps:,} steps of {batch} turns in {minutes:.0f} minutes on two
-CPU cores; `training.json` has the curve. Of the names that people give in training, two in five are
-spelt at random, so that it learns to copy what it reads.
+CPU cores; `training.json` has the curve. Half of the names and towns that people give in training
+are spelt at random, so that it learns to copy what it reads.
 """
 
 
