@@ -118,6 +118,33 @@ def test_it_answers_a_question_about_a_picture(narrator: Client):
     assert narrator.predict(scene, " ", api_name="/ask") == "Write a question first."
 
 
+def test_it_remembers_what_it_is_until_another_picture_comes(narrator: Client):
+    scene = handle_file(str(SCENES / "desert-003.jpg"))
+    narrator.predict(scene, "is there a sheep?", api_name="/ask")
+    assert narrator.predict(scene, "where is it?", api_name="/ask").startswith(
+        "Where is the sheep? "
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "question", "meant"),
+    [
+        (["is there a dog in the park?", "yes"], "what color is it?", "what color is the dog?"),
+        (["the dog is left of the car"], "is there a cat?", "is there a cat?"),
+        (
+            ["there is a boat.", "is it large?", "no"],
+            "what color is it?",
+            "what color is the boat?",
+        ),
+        ([], "what color is it?", "what color is it?"),
+    ],
+)
+def test_it_asks_for_the_thing_that_was_spoken_of(said: list[str], question: str, meant: str):
+    from app import remembers
+
+    assert remembers(said, question, ["dog", "cat", "car", "boat"]) == meant
+
+
 def test_it_names_what_it_hears_even_two_sounds_at_once(narrator: Client):
     recordings, kinds = SPEECH.parent / "recordings", "a dog barking, footsteps, a siren wailing"
     street = handle_file(str(recordings / "street.ogg"))
