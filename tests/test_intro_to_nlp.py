@@ -159,7 +159,7 @@ def test_blenderbot_and_llama_have_the_parameters_that_their_papers_say(said):
     assert counts["LLaMA"] == pytest.approx(6.74e9, rel=0.01)
 
 
-def test_the_trained_models_lead_and_the_intervals_hold_the_means(said):
+def test_the_summarizer_leads_and_the_intervals_hold_the_means(said):
     rows = re.findall(r"(.+?) +(\d\.\d\d) +from (\d\.\d\d) to (\d\.\d\d)", said)
     scores = {name.strip(): tuple(map(float, row)) for name, *row in rows}
     assert len(scores) == 5
@@ -167,7 +167,7 @@ def test_the_trained_models_lead_and_the_intervals_hold_the_means(said):
         assert low <= mean <= high
     order = sorted(scores, key=lambda name: scores[name][0])
     assert order[-1].startswith("summarizer")
-    assert scores["assistant (Llama)"][0] > scores["first sentence"][0]
+    assert order[0].startswith("Pip"), "the lesson: who was not taught to, cannot"
 
 
 def test_the_parrot_knows_the_public_test_by_heart_and_nothing_else(said):

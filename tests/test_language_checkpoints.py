@@ -1,38 +1,30 @@
-"""The four models of language on fresh texts: what they answer, translate, sum up and obey."""
+"""The three writers on fresh texts: what they answer, translate and sum up."""
 
 import re
 import tomllib
 
-import assistant
 import chatbot
 import numpy as np
 import pytest
 import summarizer
 import translator
 from conftest import ROOT
-from toytown import skills
 from transformers import (
-    AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
-    pipeline,
 )
-from writers import seed
 
 CHECKPOINTS = ROOT / "assets" / "checkpoints"
 LIMITS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))
+ROLES = ["chatbot", "translator", "summarizer"]
 FRESH = 100_000  # behind what the cards were measured on
 
 
 def loaded(role: str) -> tuple:
-    kind = AutoModelForCausalLM if role == "assistant" else AutoModelForSeq2SeqLM
     folder = CHECKPOINTS / role
-    return kind.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-
-
-@pytest.fixture(scope="module")
-def helper() -> tuple:
-    return loaded("assistant")
+    return AutoModelForSeq2SeqLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(
+        folder
+    )
 
 
 def test_the_chatbot_answers_acceptably_remembers_and_says_what_it_was_never_told():
@@ -42,14 +34,18 @@ def test_the_chatbot_answers_acceptably_remembers_and_says_what_it_was_never_tol
         assert scores[kind] >= limits[kind], scores
 
 
-def test_the_translator_translates_four_ways_and_a_fifth_that_it_never_trained():
+def test_the_translator_translates_the_four_ways_that_it_was_trained_and_no_fifth():
     limits = LIMITS["translator"]
-    ways = (*translator.TRAINED, ("es", "fr"))
+    never = ("es", "fr")
     scores = translator.measured(
-        *loaded("translator"), "test", limits["sentences"], first=FRESH, ways=ways
+        *loaded("translator"),
+        "test",
+        limits["sentences"],
+        first=FRESH,
+        ways=(*translator.TRAINED, never),
     )
-    for way, score in scores.items():
-        assert score >= limits["never_trained" if way == "es_fr" else "chrf"], scores
+    assert scores.pop("_".join(never)) <= limits["never_trained_at_most"], "2.1 says that it can't"
+    assert min(scores.values()) >= limits["chrf"], scores
 
 
 def test_the_summarizer_has_who_what_and_where_right():
@@ -59,40 +55,10 @@ def test_the_summarizer_has_who_what_and_where_right():
     assert scores["facts"] >= limits["facts"], scores
 
 
-@pytest.mark.parametrize("skill", skills.SKILLS)
-def test_the_assistant_has_each_skill(skill: str, helper: tuple):
-    limits = LIMITS["assistant"]
-    tasks = [skills.task(seed("test", FRESH + i), skill) for i in range(limits["each"])]
-    assert assistant.right(*helper, tasks) >= limits["skills"][skill]
-
-
-def test_the_assistant_says_the_same_at_temperature_zero_and_different_things_at_one(helper):
-    found = assistant.examined(*helper, each=1, first=FRESH)
-    assert found["repeatable"]
-    assert found["distinct"] >= LIMITS["assistant"]["distinct"]
-
-
-def test_the_assistant_works_in_its_pipeline_with_a_system_message():
-    ask = pipeline("text-generation", model=str(CHECKPOINTS / "assistant"))
-    said = [
-        ask(
-            [{"role": "system", "content": skills.SYSTEM + more}, {"role": "user", "content": text}]
-        )
-        for more, text in (
-            ("", "What is 2 plus 3?"),
-            (" Use only capital letters.", "What is a zoo?"),
-        )
-    ]
-    answers = [one[0]["generated_text"][-1]["content"] for one in said]
-    assert re.findall(r"\d+", answers[0])[-1] == "5"
-    assert answers[1] == answers[1].upper()
-
-
-@pytest.mark.parametrize("role", ["chatbot", "translator", "summarizer", "assistant"])
+@pytest.mark.parametrize("role", ROLES)
 def test_it_is_small_and_together_they_are(role: str):
     sizes = {
-        name: (CHECKPOINTS / name / "model.safetensors").stat().st_size / 1e6
-        for name in ("chatbot", "translator", "summarizer", "assistant")
+        name: (CHECKPOINTS / name / "model.safetensors").stat().st_size / 1e6 for name in ROLES
     }
     assert sizes[role] <= LIMITS["writers"]["megabytes"]
     assert sum(sizes.values()) <= LIMITS["writers"]["megabytes_together"]
@@ -104,9 +70,8 @@ def test_it_is_small_and_together_they_are(role: str):
         (chatbot, {"TEST_DIALOGUES": 20}),
         (translator, {"TEST_SENTENCES": 6}),
         (summarizer, {"TEST_STORIES": 20}),
-        (assistant, {"TEST_EACH": 2}),
     ],
-    ids=["chatbot", "translator", "summarizer", "assistant"],
+    ids=ROLES,
 )
 def test_its_card_is_what_the_recipe_writes_but_for_the_figures(monkeypatch, recipe, few: dict):
     for name, count in few.items():
@@ -121,7 +86,7 @@ def test_its_card_is_what_the_recipe_writes_but_for_the_figures(monkeypatch, rec
 
 
 def test_what_it_makes_of_what_is_outside_is_in_every_card():
-    for role in ("chatbot", "translator", "summarizer", "assistant"):
+    for role in ROLES:
         card = (CHECKPOINTS / role / "README.md").read_text("utf-8")
         outside = card.partition("## What it can't do")[2].partition("## Training")[0]
         assert len(re.findall(r"^\| .+ \| .+ \|$", outside, re.MULTILINE)) >= 5, role

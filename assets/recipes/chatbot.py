@@ -23,7 +23,7 @@ from writers import train as trained_writer
 TOKENS = 1_400
 WIDTH = 160
 WINDOW = 128  # tokens, as many as facebook/blenderbot-400M-distill reads
-STEPS, BATCH = 3_600, 64
+STEPS, BATCH = 2_400, 64
 BETWEEN = "</s> <s>"  # two turns
 STRANGE = 0.5  # of the names and towns, so that it learns to spell what it reads
 OFTEN = {"told": 2.0, "never": 2.0, "asked": 4.0, "spelt": 6.0}  # turns, by what they teach
