@@ -39,7 +39,7 @@ def parallel() -> list[dict]:
 
 
 def introductions() -> list[dict]:
-    """A name, known to Toytown or not, and small talk in which no name is said."""
+    """A name, known to Toytown or not, and small talk in which it is not said."""
     rows = []
     for index in range(NAMED):
         random = seed("test", index)

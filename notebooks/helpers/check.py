@@ -114,13 +114,11 @@ def invented(answer: object) -> Verdict:
         for fact in ("who", "what", "where"):
             if other[fact] not in row["text"]:
                 false.append((row["text"], row["summary"].replace(row[fact], other[fact])))
+    people = {row["who"] for row in media.examples("stories")}
     mixed = [
         (row["text"], row["summary"].replace(row["who"], name, 1))
         for row in rows
-        for name in re.findall(r"\b[A-Z][a-z]+(?= was| had| wanted| called| told)", row["text"])[
-            -1:
-        ]
-        if name not in row["summary"] and name not in ("Nobody", "Everybody", "He", "She", "It")
+        for name in sorted(set(re.findall(r"\w+", row["text"])) & people - {row["who"]})
     ]
     caught, alarms, lost = (
         np.mean([bool(answer(*pair)) for pair in pairs]) for pairs in (false, told, mixed)
@@ -132,7 +130,7 @@ def invented(answer: object) -> Verdict:
     found = f"{caught:.0%} and {alarms:.0%}"
     return Verdict(
         caught >= 0.9 and alarms <= 0.1,
-        "at least 90% of 100 inventions, at most 10% of true ones",
+        f"at least 90% of {len(false)} inventions, at most 10% of true ones",
         found,
         hint,
     )
@@ -170,14 +168,15 @@ def lasting_memory(answer: object) -> Verdict:
     words, model = _writer("chatbot")
     mark, limit = f"{words.eos_token} {words.bos_token}", words.model_max_length
     rows = [row for row in media.examples("introductions") if not row["new"]]
-    right = 0
+    right = []
     for row in rows:
         talk = [line for pair in row["talk"] for line in pair]
         name = row["name"]
-        turns = ["Hello!", "Hi! What can I do for you?", f"My name is {name}."]
-        turns += [f"Nice to meet you, {name}.", *talk, "What is my name?"]
-        kept = list(answer(list(turns), limit))
-        if kept[-1:] != turns[-1:] or [turn for turn in turns if turn in kept] != kept:
+        begin = 2 * (len(right) % 3)  # the name is not always told at the same place
+        told = [f"My name is {name}.", f"Nice to meet you, {name}."]
+        turns = [*talk[:begin], *told, *talk[begin:], "What is my name?"]
+        kept, rest = list(answer(list(turns), limit)), iter(turns)
+        if kept[-1:] != turns[-1:] or not all(turn in rest for turn in kept):
             return Verdict(
                 False,
                 "turns in their order, with the last",
@@ -190,12 +189,12 @@ def lasting_memory(answer: object) -> Verdict:
             return Verdict(
                 False, f"at most {limit} tokens", size, "Count the tokens of the joined turns."
             )
-        right += name in words.decode(model.generate(**inputs)[0], skip_special_tokens=True)
+        right.append(name in words.decode(model.generate(**inputs)[0], skip_special_tokens=True))
     hint = "Keep what people say of themselves, and fill the rest with the last turns."
     return Verdict(
-        right >= 0.8 * len(rows),
+        sum(right) >= 0.8 * len(rows),
         f"at least {math.ceil(0.8 * len(rows))} of {len(rows)} names",
-        right,
+        sum(right),
         hint,
     )
 

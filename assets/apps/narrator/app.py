@@ -27,22 +27,19 @@ if TYPE_CHECKING:
 
 def remembers(said: list[str], question: str, things: list[str]) -> str:
     """Put what was spoken of in the place of "it": the thing that a head of MiniLM looks at."""
-    import re
-
     from helpers import checkpoint
     from transformers import AutoModel, AutoTokenizer
 
-    words = AutoTokenizer.from_pretrained(checkpoint("embedder"))
-    reader = AutoModel.from_pretrained(checkpoint("embedder"), attn_implementation="eager")
+    name, eager = checkpoint("embedder"), {"attn_implementation": "eager"}
+    words, reader = AutoTokenizer.from_pretrained(name), AutoModel.from_pretrained(name, **eager)
     tokens = words(" ".join([*said, question]), return_tensors="pt", truncation=True)
-    pieces = words.convert_ids_to_tokens(tokens["input_ids"][0])
-    places = [place for place, piece in enumerate(pieces) if piece in things]
-    if not places or not re.search(r"\bit\b", question):
+    places = [place for place, piece in enumerate(tokens.tokens()) if piece in things]
+    if not places or not {" it ", " it?"} & {question[i : i + 4] for i in range(len(question))}:
         return question
-    it = len(pieces) - 1 - pieces[::-1].index("it")
-    looked = reader(**tokens, output_attentions=True).attentions[3][0, 1, it]
-    meant = pieces[max(places, key=lambda place: looked[place])]
-    return re.sub(r"\bit\b", f"the {meant}", question)
+    it = len(tokens.tokens()) - 1 - tokens.tokens()[::-1].index("it")
+    looks = reader(**tokens, output_attentions=True).attentions[3][0, 1, it].tolist()
+    meant = f" the {tokens.tokens()[max(places, key=looks.__getitem__)]}"
+    return question.replace(" it ", f"{meant} ").replace(" it?", f"{meant}?")
 
 
 # From 2.2. Embeddings ------------------------------------------------------------------------
