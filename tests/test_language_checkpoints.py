@@ -67,7 +67,7 @@ def test_it_is_small_and_together_they_are(role: str):
 @pytest.mark.parametrize(
     ("recipe", "few"),
     [
-        (chatbot, {"TEST_DIALOGUES": 20}),
+        (chatbot, {"TEST_DIALOGUES": 80}),
         (translator, {"TEST_SENTENCES": 6}),
         (summarizer, {"TEST_STORIES": 20}),
     ],

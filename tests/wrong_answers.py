@@ -14,7 +14,10 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
         "invented": [
             ("lambda story, summary: False", "compare every word, the names above all"),
             ("lambda story, summary: True", "True summaries are stopped, too"),
-            ("lambda story, summary: summary not in story", "True summaries are stopped, too"),
+            (
+                "lambda story, summary: bool(set(summary[:-1].split()) - set(story.split()))",
+                "True summaries are stopped, too",
+            ),
         ],
         "own_sentence": [
             ('("Hello!", "Bonjour !")', "an English sentence of four words or more"),
