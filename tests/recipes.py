@@ -1,14 +1,17 @@
 """What the tests of the recipes have in common: a short training, cut off and taken up again."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from conftest import ROOT
 from safetensors.torch import load_file
+from training import CHECKPOINTS
 
 STEPS = 8  # of each stage, with --smoke
 
@@ -53,3 +56,18 @@ def assert_learns_and_resumes(
     assert weights.keys() == resumed.keys()
     if seeded:
         assert all(torch.equal(weights[name], resumed[name]) for name in weights)
+
+
+def assert_card_is_current(monkeypatch, recipe: ModuleType, few: dict[str, int], varies: str):
+    """A recipe's card on a few samples is the stored one, but for figures and lines with `varies`.
+
+    A card is written when the training has ended: a slip in it would come an hour late.
+    """
+    for name, count in few.items():
+        monkeypatch.setattr(recipe, name, count)
+    folder = CHECKPOINTS / recipe.__name__
+    cards = [recipe.card(folder), (folder / "README.md").read_text("utf-8")]
+    written, stored = (re.sub(r"\d[\d,.]*%?", "#", card).splitlines() for card in cards)
+    assert [line for line in written if varies not in line] == [
+        line for line in stored if varies not in line
+    ]

@@ -1,6 +1,5 @@
 """The three audio checkpoints on fresh sounds: what they hear, write and say; their pipelines."""
 
-import re
 import tomllib
 
 import listener
@@ -10,6 +9,7 @@ import speaker
 import torch
 import transcriber
 from conftest import ROOT, needs_espeak
+from recipes import assert_card_is_current
 from toytown.speech import SAMPLING_RATE, VOICES, noise
 from transformers import (
     ClapModel,
@@ -180,13 +180,4 @@ def test_the_speaker_works_in_its_pipeline_and_its_settings_are_heard():
     ids=["listener", "transcriber", "speaker"],
 )
 def test_its_card_is_what_the_recipe_writes_but_for_the_figures(monkeypatch, recipe, few: dict):
-    """A card is written when the training has ended: a slip in it would come an hour late."""
-    for name, count in few.items():
-        monkeypatch.setattr(recipe, name, count)
-    folder = CHECKPOINTS / recipe.__name__
-    cards = [recipe.card(folder), (folder / "README.md").read_text("utf-8")]
-    written, stored = (re.sub(r"\d[\d,.]*%?", "#", card).splitlines() for card in cards)
-    varies = "Kinds that are not always right"
-    assert [line for line in written if varies not in line] == [
-        line for line in stored if varies not in line
-    ]
+    assert_card_is_current(monkeypatch, recipe, few, varies="Kinds that are not always right")

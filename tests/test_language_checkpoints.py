@@ -9,6 +9,7 @@ import pytest
 import summarizer
 import translator
 from conftest import ROOT
+from recipes import assert_card_is_current
 from transformers import (
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
@@ -74,15 +75,7 @@ def test_it_is_small_and_together_they_are(role: str):
     ids=ROLES,
 )
 def test_its_card_is_what_the_recipe_writes_but_for_the_figures(monkeypatch, recipe, few: dict):
-    for name, count in few.items():
-        monkeypatch.setattr(recipe, name, count)
-    folder = CHECKPOINTS / recipe.__name__
-    cards = [recipe.card(folder), (folder / "README.md").read_text("utf-8")]
-    written, stored = (re.sub(r"\d[\d,.]*%?", "#", card).splitlines() for card in cards)
-    varies = "Plots in which"
-    assert [line for line in written if varies not in line] == [
-        line for line in stored if varies not in line
-    ]
+    assert_card_is_current(monkeypatch, recipe, few, varies="Plots in which")
 
 
 def test_what_it_makes_of_what_is_outside_is_in_every_card():
