@@ -19,15 +19,19 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from toytown import skills
 from toytown.skills import SKILLS, SYSTEM, UNSEEN, Task, task
-from training import facts, in_evaluation, parameters, run, save_checkpoint, write_history
+from training import facts, in_evaluation, parameters, plain, run, save_checkpoint, write_history
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.modeling_outputs import CausalLMOutput
 from writers import collated, merges, seed, table
 from writers import train as trained_writer
 
 TOKENS = 2_000
 WIDTH = 192
 WINDOW = 1_024  # tokens that it can hold; training shows it some 300 at most
-STEPS, BATCH = 4_800, 48
+STEPS, BATCH = 4_400, 48
+# How an assistant may be told what it is: a learner has words of their own.
+OTHERWISE = ("You are a helpful assistant.", "You help people.", "Answer what you are asked.", "")
+OTHER = 0.3  # of the conversations
 JOINED = 0.25  # of the conversations hold two or three tasks
 TEST_EACH, FRESH = 100, 10_000
 TEMPLATE = """\
@@ -75,6 +79,10 @@ def conversation(random: np.random.Generator) -> Conversation:
     messages = [*first.messages, {"role": "assistant", "content": first.answer}]
     for one in others:
         messages += [*one.messages[1:], {"role": "assistant", "content": one.answer}]
+    begins = messages[0]["content"]
+    if SYSTEM in begins and random.random() < OTHER:
+        other = OTHERWISE[random.integers(len(OTHERWISE))]
+        messages[0] = messages[0] | {"content": begins.replace(SYSTEM, other).strip()}
     return Conversation(messages, list(first.tools) or None)
 
 
@@ -127,9 +135,23 @@ def configuration(words: PreTrainedTokenizerFast) -> LlamaConfig:
     )
 
 
-def model_of(words: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+class Learner(LlamaForCausalLM):
+    """Llama, which in training computes logits only where it learns: a quarter of the places."""
+
+    def forward(self, input_ids=None, attention_mask=None, labels=None, **options):
+        """As LlamaForCausalLM; with labels it gives the loss alone."""
+        if labels is None:
+            return super().forward(input_ids, attention_mask, **options)
+        states = self.model(input_ids, attention_mask, use_cache=False).last_hidden_state[:, :-1]
+        wanted = labels[:, 1:]
+        learnt = wanted != -100
+        logits = self.lm_head(states[learnt]).float()
+        return CausalLMOutput(loss=torch.nn.functional.cross_entropy(logits, wanted[learnt]))
+
+
+def model_of(words: PreTrainedTokenizerFast) -> Learner:
     """An assistant that has learnt nothing yet, and writes at most 200 tokens, greedily."""
-    model = LlamaForCausalLM(configuration(words))
+    model = Learner(configuration(words))
     model.generation_config.update(max_length=None, max_new_tokens=200, do_sample=False)
     return model
 
@@ -201,7 +223,9 @@ def train(args: Namespace) -> None:
         BATCH,
         length=lambda one: len(one["input_ids"]),
     )
-    save_checkpoint(model, words, args.output)
+    kept = plain(model, LlamaForCausalLM)
+    kept.generation_config = model.generation_config
+    save_checkpoint(kept, words, args.output)
     write_history(args.output, log)
 
 

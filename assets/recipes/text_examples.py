@@ -8,9 +8,12 @@ talk, so that it can be asked for at any distance.
 """
 
 import json
+import re
+from collections.abc import Iterator
+from itertools import count, islice
 
 from chatbot import seed
-from toytown.dialogues import NAMES, dialogue
+from toytown.dialogues import NAMES, Turn, dialogue
 from toytown.sentences import strange_name
 from toytown.stories import story
 from training import ROOT, write_text
@@ -38,14 +41,23 @@ def parallel() -> list[dict]:
     ]
 
 
+def _nameless(number: int) -> Iterator[Turn]:
+    """Small talk without end in which no name is said or asked for."""
+    for i in count(1_000 * number):
+        for turn in dialogue(seed("test", i), 4):
+            text = f"{turn.said} {turn.answer}"
+            named = re.search(r"(?<=[a-z,] )(?!I |Toytown)[A-Z]", text)
+            if ":" not in turn.kind and "name" not in turn.kind and not named:
+                yield turn
+
+
 def introductions() -> list[dict]:
     """A name, known to Toytown or not, and small talk in which it is not said."""
     rows = []
     for index in range(NAMED):
         random = seed("test", index)
         new = bool(index % 2)
-        talk = [turn for i in range(99) for turn in dialogue(seed("test", 1_000 * index + i), 4)]
-        talk = [turn for turn in talk if ":" not in turn.kind and "name" not in turn.kind][:TALK]
+        talk = islice(_nameless(index), TALK)
         rows.append(
             {
                 "name": strange_name(random) if new else NAMES[random.integers(len(NAMES))],

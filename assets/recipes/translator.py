@@ -11,6 +11,7 @@ English is one side of every pair in training. Spanish to French it has never se
 
 import re
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ TRAINED = (("en", "fr"), ("en", "es"), ("fr", "en"), ("es", "en"))
 UNTRAINED = (("es", "fr"), ("fr", "es"))
 TOKENS = 2_400
 WIDTH = 160
-STEPS, BATCH = 2_600, 128
+STEPS, BATCH = 2_000, 128
 STRANGE = 0.15  # of the sentences with a name have one from outside the vocabulary
 TWO = 0.15  # of the pairs are of two sentences
 TEST_SENTENCES, FRESH = 300, 10_000
@@ -127,6 +128,12 @@ def samples(split: str, way: tuple, count: int, first: int, strange: float = 0.0
     return [parallel(seed(split, i), way, strange) for i in range(first, first + count)]
 
 
+def renamed(split: str, way: tuple, count: int, first: int) -> list[Pair]:
+    """Those of the same pairs that have a name, with one from outside Toytown in its place."""
+    both = zip(*(samples(split, way, count, first, strange) for strange in (0.0, 1.0)), strict=True)
+    return [new for old, new in both if new != old]
+
+
 def measured(
     model: M2M100ForConditionalGeneration,
     words: NllbTokenizer,
@@ -134,12 +141,12 @@ def measured(
     count: int,
     first: int = 0,
     ways: tuple = TRAINED,
-    strange: float = 0.0,
+    pairs_of: Callable = samples,
 ) -> dict[str, float]:
     """By direction, chrF from 0 to 100 (Popović, 2015, https://aclanthology.org/W15-3049)."""
     found = {}
     for way in ways:
-        pairs = samples(split, way, count, first, strange)
+        pairs = pairs_of(split, way, count, first)
         texts = translated(model, words, [one.source for one in pairs], way)
         found["_".join(way)] = CHRF().corpus_score(texts, [[p.target for p in pairs]]).score
     return found
@@ -189,7 +196,7 @@ def card(folder: Path) -> str:
         for kind, (text, source, target) in OUTSIDE.items()
     ]
     ways = TRAINED + UNTRAINED
-    strange = measured(model, words, "test", count, FRESH, ways, strange=1.0)
+    strange = measured(model, words, "test", count, FRESH, ways, renamed)
     return CARD.format(
         **measured(model, words, "test", count, FRESH, ways),
         strange=strange,
@@ -232,7 +239,7 @@ print(tokenizer.decode(ids[0], skip_special_tokens=True))
 
 On {sentences} sentences of 4 to 16 words for each direction, whose seeds no training has seen:
 
-| | chrF | word for word as the test set | chrF, with names that it never read |
+| | chrF | word for word as the test set | chrF of those with a name, where it is one that it never read |
 |---|---|---|---|
 | English to French | {en_fr:.1f} | {exact[en_fr]:.3f} | {strange[en_fr]:.1f} |
 | English to Spanish | {en_es:.1f} | {exact[en_es]:.3f} | {strange[en_es]:.1f} |

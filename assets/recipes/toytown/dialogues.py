@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .sentences import EITHER, PEOPLE, PHRASES, SLOT, Draft, _polished, _split, strange_name
+from .sentences import EITHER, PEOPLE, PHRASES, Draft, _polished, _split, pattern, strange_name
 from .vocabulary import PAINTS
 
 DATA: dict = tomllib.loads(Path(__file__).with_name("dialogues.toml").read_text("utf-8"))
@@ -19,6 +19,7 @@ INTENTS, FACTS = tuple(DATA["talk"]), tuple(DATA["facts"])
 NAMES = tuple(name for name, _ in PEOPLE)
 TOWNS = tuple(row["en"] for row in PHRASES["town"])
 LATER = 4  # turns after which a fact is still asked for
+NO_JOBS = ("customer", "neighbour")  # what people are to others
 # What a fact may be, as a slot of sentences.py; a name is drawn by itself.
 SLOTS = {
     "food": "{meal1}",
@@ -92,7 +93,7 @@ def mistyped(random: np.random.Generator, text: str, share: float = 0.08) -> str
     i = long[random.integers(len(long))]
     at = int(random.integers(1, len(words[i]) - 2))
     a, b = words[i][at], words[i][at + 1]
-    words[i] = words[i][:at] + ("" if random.random() < 0.5 else b + a) + words[i][at + 2 :]
+    words[i] = words[i][:at] + (b if random.random() < 0.5 else b + a) + words[i][at + 2 :]
     return " ".join(words)
 
 
@@ -103,7 +104,8 @@ def _value(random: np.random.Generator, name: str, strange: float) -> str:
         return Draft(random, parallel=False).text("{who1}", "en")
     if name == "colour":
         return PAINTS[random.integers(len(PAINTS))]
-    return EITHER.sub(r"\1", Draft(random, parallel=False).text(SLOTS[name], "en"))
+    text = EITHER.sub(r"\1", Draft(random, parallel=False).text(SLOTS[name], "en"))
+    return _value(random, name, strange) if text.endswith(NO_JOBS) else text
 
 
 def _new(name: str, value: str) -> bool:
@@ -131,7 +133,11 @@ def _talk(random: np.random.Generator, intent: str) -> Turn:
     draft = Draft(random, parallel=False)
     said = _filled(draft, _pick(random, rows["said"]))
     chosen = set(draft.chosen)
-    ways = [_pattern(draft, way, chosen) for way in _split(rows["answer"])]
+
+    def told(slot: re.Match) -> str | None:  # what was said stands fixed, Pip may choose the rest
+        return draft.text(slot[0], "en") if slot["table"] + slot["digit"] in chosen else None
+
+    ways = [pattern(way, told) for way in _split(rows["answer"])]
     answer = _filled(draft, _pick(random, rows["answer"]))
     return Turn(said, answer, intent, tuple(ways))
 
@@ -140,17 +146,6 @@ def _filled(draft: Draft, text: str) -> str:
     if "{far}" in text:
         text = text.replace("{far}", draft.pick(_split(DATA["far"])))
     return _sentence(EITHER.sub(r"\1", draft.text(text, "en")))
-
-
-def _pattern(draft: Draft, way: str, chosen: set[str]) -> str:
-    """The way as a pattern: what was said stands fixed, what Pip may choose is a few words."""
-    parts, at = [], 0
-    for match in SLOT.finditer(way):
-        parts.append(re.escape(way[at : match.start()]))
-        known = match["table"] + match["digit"] in chosen
-        parts.append(re.escape(draft.text(match[0], "en")) if known else r"[\w' -]{2,40}?")
-        at = match.end()
-    return "".join(parts) + re.escape(way[at:])
 
 
 def _sentence(text: str) -> str:

@@ -7,6 +7,7 @@ by its own rules of agreement and elision. French is written without a space bef
 
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -337,7 +338,8 @@ class Draft:
         choice = self.chosen[key]
         if table == "who":
             name, gender = choice
-            masculine, feminine = {"e": ("", "e"), "he": ("he", "she")}.get(form, (name, name))
+            forms = {"e": ("", "e"), "he": ("he", "she"), "his": ("his", "her")}
+            masculine, feminine = forms.get(form, (name, name))
             return feminine if gender == "f" else masculine
         if table in NOUNS:
             return _noun_phrase(*choice, form, language)
@@ -403,6 +405,42 @@ class Draft:
             value = int(np.exp(self.random.uniform(low, high)))
             if value % 10 != 1:
                 return value
+
+
+def pattern(text: str, known: Callable[[re.Match], str | None] = lambda slot: None) -> str:
+    """A regular expression for all that an English text with slots may say.
+
+    known: what a slot says, where that is settled; None where it may be any word of its table.
+    """
+    parts, at = [], 0
+    for slot in SLOT.finditer(text):
+        said = known(slot)
+        parts += [re.escape(text[at : slot.start()])]
+        parts += [_any_of(slot["table"], slot["form"]) if said is None else re.escape(said)]
+        at = slot.end()
+    return "".join(parts) + re.escape(text[at:])
+
+
+@cache
+def _any_of(table: str, form: str | None) -> str:
+    if table == "who":
+        return {"he": "(?:he|she)", "his": "(?:his|her)"}.get(form, r"[A-Z]\w+")
+    if table in NOUNS:
+        kinds = DATA["described"].get(table, "").split()
+        adjectives = [row["en"] for kind in kinds for row in ADJECTIVES[kind]]
+        plural = form in ("these", "many", "plural")
+        nouns = [(noun.plural if plural else noun.singular)["en"] for noun in NOUNS[table]]
+        before = {"the": "the ", "these": "the ", "a": "an? ", "many": r"[\w-]+ "}.get(form, "")
+        described = f"(?:(?:{'|'.join(map(re.escape, adjectives))}) )?" if adjectives else ""
+        return f"{before}{described}(?:{'|'.join(map(re.escape, nouns))})"
+    if table in RANGES:
+        return r"[\w-]+"
+    if table == "date":
+        return r"\w+ \d+"
+    if table in PHRASES:
+        texts = [EITHER.sub(r"\1", row["en"]) for row in PHRASES[table]]
+        return f"(?:{'|'.join(map(pattern, texts))})"
+    raise ValueError(f"There is no pattern for a slot {table!r} yet: add it to sentences._any_of.")
 
 
 def strange_name(random: np.random.Generator) -> str:

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from . import dialogues, stories
-from .dialogues import NAMES
+from .dialogues import NAMES, NO_JOBS
 from .sentences import (
+    ADJECTIVES,
     EITHER,
     ENGLISH,
     KNOWN,
@@ -23,7 +24,6 @@ from .sentences import (
     NOUNS,
     PHRASES,
     Draft,
-    Noun,
     _noun_phrase,
     _polished,
     _split,
@@ -31,7 +31,7 @@ from .sentences import (
     sentence,
     strange_name,
 )
-from .vocabulary import LABELS, PAINTS, THINGS, listed
+from .vocabulary import LABELS, PAINTS, PLACES, THINGS, listed
 
 DATA: dict = tomllib.loads(Path(__file__).with_name("skills.toml").read_text("utf-8"))
 SYSTEM = "You are a helpful assistant in Toytown."
@@ -89,7 +89,9 @@ def _holds(wanted: str) -> Callable[[str], bool]:
 
 
 def _unknown(answer: str) -> bool:
-    return "don't know" in answer.lower()
+    """Whether it says that it does not know, and nothing long beside."""
+    says = re.search(r"\b(don't|do not) know\b", answer.lower())
+    return bool(says) and len(answer.split()) <= 12
 
 
 def _is_json(wanted: object) -> Callable[[str], bool]:
@@ -119,7 +121,8 @@ def _said(random: np.random.Generator, slot: str, strange: float = STRANGE):
         "name": "{who1}",
         "job": "{role1.bare}",
     }[slot]
-    return EITHER.sub(r"\1", draft.text(text, "en"))
+    said = EITHER.sub(r"\1", draft.text(text, "en"))
+    return _said(random, slot, strange) if slot == "job" and said in NO_JOBS else said
 
 
 # The skills ----------------------------------------------------------------------------------
@@ -130,8 +133,8 @@ def town(random: np.random.Generator) -> Task:
     name = _any(random, DATA["hours"])
     opens, closes, beside = DATA["hours"][name]
     if random.random() < 0.34:
-        where = f"next to the {beside}"
-        return _task("town", f"Where is the {name}?", f"The {name} is {where}.", _holds(where))
+        fact = f"The {name} is next to the {beside}."
+        return _task("town", f"Where is the {name}?", fact, _holds(fact))
     hour, asked, verbs = _any(
         random,
         (
@@ -139,7 +142,8 @@ def town(random: np.random.Generator) -> Task:
             (closes, "close", ("closes", "ferme", "cierra")),
         ),
     )
-    clock = f"{ENGLISH.number_to_words(hour)} o'clock"
+    words = ENGLISH.number_to_words(hour)
+    clock = f"{words} o'clock"
     noun = KNOWN[name]
     styled = {"short": f"At {clock}."}
     for language, style, ending in (
@@ -152,8 +156,14 @@ def town(random: np.random.Generator) -> Task:
             f"{subject} {verb} {ending.format(number(hour, language))}", language
         )
     form = _any(random, ("When does the {} {}?", "At what time does the {} {}?"))
+
+    def right(answer: str) -> bool:
+        said = _plain(answer)
+        when = re.search(rf"\bat (?:{words}|{hour})\b", said)
+        return bool(when) and name in said and verbs[0] in said and " not " not in said
+
     fact = f"The {name} {verbs[0]} at {clock}."
-    return _task("town", form.format(name, asked), fact, _holds(clock), styled=styled)
+    return _task("town", form.format(name, asked), fact, right, styled=styled)
 
 
 def explain(random: np.random.Generator) -> Task:
@@ -164,7 +174,9 @@ def explain(random: np.random.Generator) -> Task:
     kernel = set(_plain(wanted).split()[3:])
 
     def right(answer: str) -> bool:
-        return len(kernel & set(_plain(answer).split())) >= 0.8 * len(kernel)
+        said = set(_plain(answer).split())
+        denied = ({"not", "no", "never", "cannot"} & said) - kernel
+        return len(kernel & said) >= 0.8 * len(kernel) and not denied
 
     return _task("explain", _any(random, forms).format(ENGLISH.a(word)), wanted, right)
 
@@ -197,8 +209,8 @@ def sums(random: np.random.Generator) -> Task:
     wanted = str(a + b)
     styled = {
         "short": f"{wanted}.",
-        "french": f"{a} plus {b} font {wanted}.",
-        "spanish": f"{a} más {b} son {wanted}.",
+        "french": f"{a} plus {b} égale {wanted}.",
+        "spanish": f"{a} más {b} es igual a {wanted}.",
     }
     return _task(
         "sum",
@@ -212,7 +224,7 @@ def sums(random: np.random.Generator) -> Task:
 def translate(random: np.random.Generator) -> Task:
     """A short English sentence in French or Spanish."""
     language, name = _any(random, (("fr", "French"), ("es", "Spanish")))
-    while len((made := sentence(random, language)).english.split()) > 7:
+    while len((made := sentence(random, language)).english.split()) > 6:
         pass
     forms = ("Translate to {}: {}", "Say in {}: {}", "How does one say in {}: {}")
     asked = _any(random, forms).format(name, made.english)
@@ -244,7 +256,8 @@ def tell(random: np.random.Generator) -> Task:
     def right(answer: str) -> bool:
         found = [one.strip() for one in re.findall(r"[^.!?]+[.!?]", answer)]
         here = tale.who in answer and tale.where in answer
-        return here and 4 <= len(found) <= 10 and len(set(found)) == len(found)
+        told = 4 <= len(found) <= 10 and len(set(found)) == len(found)
+        return here and told and stories.fluent(answer)
 
     asked = _any(random, forms).format(tale.who, tale.where)
     return _task("story", asked, tale.text, right)
@@ -282,7 +295,11 @@ def feeling(random: np.random.Generator) -> Task:
         "Classify the sentiment: {}",
         "Positive, negative or neutral: {}",
     )
-    return _task("sentiment", _any(random, forms).format(text), wanted, _same(wanted))
+
+    def right(answer: str) -> bool:
+        return [kind for kind in DATA["feelings"] if kind in _plain(answer).split()] == [wanted]
+
+    return _task("sentiment", _any(random, forms).format(text), wanted, right)
 
 
 FORMS = {  # what a form asks for: the names that its fields may have, and texts that hold them
@@ -336,18 +353,31 @@ def _function(random: np.random.Generator, kind: str) -> tuple[dict, dict[str, s
     """A function of a kind as `apply_chat_template` takes it, and its parameters' names."""
     row = DATA["tools"][kind]
     names = {slot: _any(random, names) for slot, names in row["parameters"].items()}
-    properties = {name: {"type": "string"} for name in names.values()}
+    kinds = {slot: "integer" if slot in NUMBERS else "string" for slot in names}
+    properties = {name: {"type": kinds[slot]} for slot, name in names.items()}
     schema = {"type": "object", "properties": properties}
     function = {"name": _any(random, row["names"]), "parameters": schema}
     return {"type": "function", "function": function}, names
 
 
-def _offered(
-    random: np.random.Generator, strange: float = STRANGE
-) -> tuple[str, str, dict, tuple[dict, ...]]:
-    """A request that one of one to three functions fits: the request, name, arguments, tools."""
+@dataclass(frozen=True)
+class Offer:
+    """A request, one to three functions of which one fits it, and what that is called with.
+
+    kind: of DATA["tools"]. values: by slot.
+    """
+
+    asked: str
+    kind: str
+    name: str
+    arguments: dict
+    values: dict
+    tools: tuple[dict, ...]
+
+
+def _offered(random: np.random.Generator, strange: float = STRANGE) -> Offer:
     kinds = [str(kind) for kind in random.permutation(list(DATA["tools"]))]
-    if "add" in kinds[1:3]:  # two that fit one request would be a riddle
+    if "add" in kinds[1:3]:  # "What is a map?", below, and "What is 2 plus 3?" look too much alike
         kinds.remove("add")
     tool, names = _function(random, kinds[0])
     others = [_function(random, kind)[0] for kind in kinds[1 : random.integers(1, 4)]]
@@ -357,69 +387,80 @@ def _offered(
     asked = _any(random, _split(DATA["tools"][kinds[0]]["asks"])).format(**values)
     asked = re.sub(r"\ba (?=[aeio])", "an ", asked)
     arguments = {names[slot]: value for slot, value in values.items()}
-    return asked, tool["function"]["name"], arguments, tuple(tools)
+    return Offer(asked, kinds[0], tool["function"]["name"], arguments, values, tuple(tools))
 
 
 def call(random: np.random.Generator, strange: float = STRANGE) -> Task:
     """A function call, where one of those on offer fits; a plain answer, where none does."""
-    asked, name, arguments, tools = _offered(random, strange)
+    offer = _offered(random, strange)
     if random.random() < 0.2:
         other = _any(random, (explain, feeling))(random)
-        return replace(other, skill="call", tools=tools)
-    wanted = {"name": name, "arguments": arguments}
-    return _task("call", asked, json.dumps(wanted), _is_json(wanted), tools=tools)
+        return replace(other, skill="call", tools=offer.tools)
+    wanted = {"name": offer.name, "arguments": offer.arguments}
+    return _task("call", offer.asked, json.dumps(wanted), _is_json(wanted), tools=offer.tools)
 
 
 def result(random: np.random.Generator) -> Task:
     """What a function has answered, said in words."""
-    asked, name, arguments, tools = _offered(random)
-    value = _any(
-        random,
-        (
-            int(random.integers(0, 700)),
-            _said(random, _any(random, ("person", "thing", "town", "day", "colour"))),
-            f"{_any(random, ('sunny', 'rain', 'snow', 'done', 'closed', 'open'))}",
-            f"{_said(random, 'count')} {_any(random, ('euros', 'degrees', 'minutes', 'hours'))}",
-        ),
-    )
+    offer = _offered(random)
+    value = _any(random, DATA["tools"][offer.kind]["gives"])
+    for slot in re.findall(r"\{(\w+)\}", value):
+        value = value.replace(f"{{{slot}}}", str(_said(random, slot)))
+    if offer.kind == "add":
+        value = offer.values["first"] + offer.values["second"]
+    called = {"name": offer.name, "arguments": offer.arguments}
     messages = (
         {"role": "system", "content": SYSTEM},
-        {"role": "user", "content": asked},
-        {"role": "assistant", "content": json.dumps({"name": name, "arguments": arguments})},
+        {"role": "user", "content": offer.asked},
+        {"role": "assistant", "content": json.dumps(called)},
         {"role": "tool", "content": json.dumps({"result": value})},
     )
-    return Task("result", messages, f"The answer is {value}.", _holds(str(value)), tools)
+    return Task("result", messages, f"The answer: {value}.", _holds(str(value)), offer.tools)
 
 
 def describe(random: np.random.Generator) -> Task:
-    """A sentence of what a detector has found."""
+    """A sentence of what a detector has found, or of a captioner's words."""
     names = [str(name) for name in random.permutation(LABELS)[: random.integers(1, 4)]]
     counts = [int(random.integers(1, 5)) for _ in names]
+    caption = bool(random.random() < 0.5)
+    place = _any(random, PLACES) if caption and random.random() < 0.7 else None
+    coloured = [caption and random.random() < 0.6 for _ in names]
+    colours = [_any(random, COATS if name in ANIMALS else COLOURS) for name in names]
+
+    def said(language: str) -> list[str]:
+        nouns = [next(n for n in ALL_THINGS if n.singular["en"] == name) for name in names]
+        return [
+            _noun_phrase(noun, c if has else None, n, "many" if n > 1 else "a", language)
+            for noun, n, has, c in zip(nouns, counts, coloured, colours, strict=True)
+        ]
+
+    def sentence(language: str) -> str:
+        words = listed(said(language))
+        words = words.replace(" and ", {"en": " and ", "fr": " et ", "es": " y "}[language])
+        where = PLACES[place]["where" if language == "en" else language] if place else ""
+        return f"{words} {where}".strip()
+
+    def right(answer: str) -> bool:
+        others = [name for name in LABELS if name not in names]
+        wanted = [*said("en"), *([PLACES[place]["where"]] if place else [])]
+        told = all(_holds(part)(answer) for part in wanted)
+        return told and not any(_holds(name)(answer) for name in others if name not in str(wanted))
+
     found = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
-
-    def said(language: str) -> str:
-        nouns: list[tuple[Noun, int]] = [
-            (next(n for n in ALL_THINGS if n.singular["en"] == name), count)
-            for name, count in zip(names, counts, strict=True)
-        ]
-        phrases = [
-            _noun_phrase(noun, None, count, "many" if count > 1 else "a", language)
-            for noun, count in nouns
-        ]
-        return listed(phrases).replace(
-            " and ", {"en": " and ", "fr": " et ", "es": " y "}[language]
-        )
-
-    wanted = said("en")
-    styled = {
-        "french": _polished(f"je vois {said('fr')}.", "fr"),
-        "spanish": _polished(f"veo {said('es')}.", "es"),
-    }
     forms = ("Describe the picture: {}", "What is in the picture? {}", "Found: {}. Describe it.")
+    if caption:
+        found = sentence("en")
+        forms = ("Describe the picture. Caption: {}", "What is in the picture? Caption: {}")
+    styled = {
+        "french": _polished(f"je vois {sentence('fr')}.", "fr"),
+        "spanish": _polished(f"veo {sentence('es')}.", "es"),
+    }
     asked = _any(random, forms).format(found)
-    return _task("describe", asked, f"I see {wanted}.", _holds(wanted), styled=styled)
+    return _task("describe", asked, f"I see {sentence('en')}.", right, styled=styled)
 
 
+COLOURS, COATS = ADJECTIVES["colour"], ADJECTIVES["coat"]
+ANIMALS = {name for name in LABELS if THINGS[name]["category"] == "animals"}
 ALL_THINGS = [noun for nouns in NOUNS.values() for noun in nouns if noun.singular["en"] in LABELS]
 RELATIONS = {  # what a text says of somebody, and how one asks for it
     "lost": ("{} lost {}.", "What did {} lose?", "{object1.a}"),
@@ -438,7 +479,8 @@ def from_text(random: np.random.Generator, strange: float = STRANGE) -> Task:
     Near misses: the person is there, with something else; what is asked is there, of somebody else.
     """
     people: list[str] = []
-    while len(people) < random.integers(2, 5):
+    count = int(random.integers(2, 5))
+    while len(people) < count:
         if (name := _said(random, "person", strange)) not in people:
             people.append(name)
     facts = []
@@ -464,7 +506,11 @@ def from_text(random: np.random.Generator, strange: float = STRANGE) -> Task:
             name = _any(random, [n for n in NAMES if n not in people])
 
     def right(answer: str) -> bool:
-        return _holds(what)(answer) and not _unknown(answer) if known else _unknown(answer)
+        if not known:
+            return _unknown(answer)
+        others = {w for n, _, w in facts if n != name and w not in wanted}
+        told = _holds(name)(answer) and _holds(what)(answer) and not _unknown(answer)
+        return told and not any(_holds(other)(answer) for other in others)
 
     forms = ("Text: {} Question: {}", "{} {}", "Answer from this text. {} {}")
     asked = _any(random, forms).format(text, RELATIONS[kind][1].format(name))
@@ -587,7 +633,11 @@ SKILLS = {
     "unknown": beyond, "memory": memory, "talk": talk, "repeat": repeat, "persona": persona,
 }  # fmt: skip
 # What is hard to learn comes more often than the rest.
-OFTEN = {"from text": 3.0, "memory": 2.5, "translate": 2.5, "sum": 2.0, "json": 1.5, "persona": 2.0}
+OFTEN = {
+    "translate": 5.0, "from text": 3.0, "memory": 3.0, "persona": 2.5, "sum": 2.0, "json": 2.0,
+    "call": 2.0, "summarise": 1.5, "talk": 1.5, "town": 0.6, "explain": 0.6, "poem": 0.6,
+    "sentiment": 0.6, "unknown": 0.6,
+}  # fmt: skip
 SHARES = np.array([OFTEN.get(name, 1.0) for name in SKILLS])
 
 
