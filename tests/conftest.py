@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -211,6 +212,31 @@ def _state(folder: Path) -> dict[str, tuple[int, int]]:
         for path in (folder / part).rglob("*")
         if path.is_file() and path.suffix != ".ipynb" and "__pycache__" not in path.parts
     }
+
+
+@pytest.fixture
+def open_page() -> Iterator[Callable]:
+    """`open_page(address)` opens it in a browser, which finds no machine but this one."""
+    browsers = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright of .ci/requirements-test.txt"
+    )
+    installed = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    if not (chromium := next(installed, None)):
+        pytest.skip("needs Chromium or Chrome (Debian: sudo apt install chromium)")
+    # The offline guard is Python's; the browser needs its own.
+    alone = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+
+    with browsers.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=alone)
+
+        def opened(address: str):
+            page = browser.new_page(viewport={"width": 1200, "height": 1600})
+            page.set_default_timeout(90_000)  # milliseconds, for a busy machine
+            page.goto(address)
+            return page
+
+        yield opened
+        browser.close()
 
 
 def pytest_configure(config: pytest.Config) -> None:

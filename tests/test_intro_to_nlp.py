@@ -1,7 +1,6 @@
 """2.1 Intro to NLP: by hand it is the library's, it forgets and remembers, and what it measured."""
 
 import re
-import shutil
 import tomllib
 
 import pytest
@@ -96,26 +95,14 @@ def address(names):
     page.close(verbose=False)
 
 
-def test_in_the_browser_it_remembers_your_name(address):
-    browsers = pytest.importorskip(
-        "playwright.sync_api", reason="needs playwright of .ci/requirements-test.txt"
-    )
-    installed = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-    if not (chromium := next(installed, None)):
-        pytest.skip("needs Chromium or Chrome (Debian: sudo apt install chromium)")
-    alone = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-    with browsers.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=alone)
-        page = browser.new_page()
-        page.set_default_timeout(90_000)  # milliseconds, for a busy machine
-        page.goto(address)
-        for number, text in enumerate(("My name is Rosa.", "What is my name?"), start=1):
-            page.get_by_role("textbox").first.fill(text)
-            page.keyboard.press("Enter")
-            replies = page.locator(".bot.message, .message.bot")
-            replies.nth(number - 1).wait_for()
-        page.get_by_text(re.compile(r"(Your name is|You are) Rosa")).wait_for()
-        browser.close()
+def test_in_the_browser_it_remembers_your_name(address, open_page):
+    page = open_page(address)
+    for number, text in enumerate(("My name is Rosa.", "What is my name?"), start=1):
+        page.get_by_role("textbox").first.fill(text)
+        page.keyboard.press("Enter")
+        replies = page.locator(".bot.message, .message.bot")
+        replies.nth(number - 1).wait_for()
+    page.get_by_text(re.compile(r"(Your name is|You are) Rosa")).wait_for()
 
 
 # ---- translation and summaries

@@ -1,8 +1,9 @@
-"""The three writers on fresh texts: what they answer, translate and sum up."""
+"""The four models of language on fresh texts: what they answer, translate, sum up and obey."""
 
 import re
 import tomllib
 
+import assistant
 import chatbot
 import numpy as np
 import pytest
@@ -10,22 +11,30 @@ import summarizer
 import translator
 from conftest import ROOT
 from recipes import assert_card_is_current
+from toytown import skills
 from transformers import (
+    AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    pipeline,
 )
+from writers import seed
 
 CHECKPOINTS = ROOT / "assets" / "checkpoints"
 LIMITS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))
-ROLES = ["chatbot", "translator", "summarizer"]
+ROLES = ["chatbot", "translator", "summarizer", "assistant"]
 FRESH = 100_000  # behind what the cards were measured on
 
 
 def loaded(role: str) -> tuple:
     folder = CHECKPOINTS / role
-    return AutoModelForSeq2SeqLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(
-        folder
-    )
+    kind = AutoModelForCausalLM if role == "assistant" else AutoModelForSeq2SeqLM
+    return kind.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def helper() -> tuple:
+    return loaded("assistant")
 
 
 def test_the_chatbot_answers_acceptably_remembers_and_says_what_it_was_never_told():
@@ -56,6 +65,44 @@ def test_the_summarizer_has_who_what_and_where_right():
     assert scores["facts"] >= limits["facts"], scores
 
 
+@pytest.mark.parametrize("skill", skills.SKILLS)
+def test_the_assistant_has_each_skill(skill: str, helper: tuple):
+    limits = LIMITS["assistant"]
+    tasks = [skills.task(seed("test", FRESH + i), skill) for i in range(limits["each"])]
+    assert assistant.right(*helper, tasks) >= limits["skills"][skill]
+
+
+def test_the_assistant_says_the_same_at_temperature_zero_and_different_things_at_one(helper: tuple):
+    found = assistant.examined(*helper, each=1, first=FRESH)
+    assert found["repeatable"]
+    assert found["distinct"] >= LIMITS["assistant"]["distinct"]
+
+
+def test_the_assistant_works_in_its_pipeline_with_a_system_message():
+    ask = pipeline("text-generation", model=str(CHECKPOINTS / "assistant"))
+    said = [
+        ask(
+            [{"role": "system", "content": skills.SYSTEM + more}, {"role": "user", "content": text}]
+        )
+        for more, text in (
+            ("", "What is 2 plus 3?"),
+            (" Use only capital letters.", "What is a castle?"),
+        )
+    ]
+    answers = [one[0]["generated_text"][-1]["content"] for one in said]
+    assert re.findall(r"\d+", answers[0])[-1] == "5"
+    assert answers[1] == answers[1].upper()
+    assert "KING" in answers[1]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_config_names_the_tokens_that_its_tokenizer_has(role: str):
+    model, words = loaded(role)
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        for config in (model.config, model.generation_config):
+            assert getattr(config, name) == getattr(words, name), name
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_it_is_small_and_together_they_are(role: str):
     sizes = {
@@ -71,6 +118,7 @@ def test_it_is_small_and_together_they_are(role: str):
         (chatbot, {"TEST_DIALOGUES": 80}),
         (translator, {"TEST_SENTENCES": 6}),
         (summarizer, {"TEST_STORIES": 20}),
+        (assistant, {"TEST_EACH": 2, "SEEN": 100}),
     ],
     ids=ROLES,
 )
@@ -82,5 +130,6 @@ def test_what_it_makes_of_what_is_outside_is_in_every_card():
     for role in ROLES:
         card = (CHECKPOINTS / role / "README.md").read_text("utf-8")
         outside = card.partition("## What it can't do")[2].partition("## Training")[0]
-        assert len(re.findall(r"^\| .+ \| .+ \|$", outside, re.MULTILINE)) >= 5, role
+        rows = re.findall(r"^\| .+ \| .+ \|$", outside.partition("|---|")[2], re.MULTILINE)
+        assert len(rows) >= 4, role
         assert np.all([word not in outside for word in ("nan", "None")])

@@ -137,6 +137,8 @@ def test_it_remembers_what_it_is_until_another_picture_comes(narrator: Client):
             "what color is the boat?",
         ),
         ([], "what color is it?", "what color is it?"),
+        (["is the dog in the car?", "yes"], "does it bark?", "does the dog bark?"),
+        (["is the dog in the car?", "yes"], "does it have doors?", "does the car have doors?"),
     ],
 )
 def test_it_asks_for_the_thing_that_was_spoken_of(said: list[str], question: str, meant: str):

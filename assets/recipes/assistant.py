@@ -34,6 +34,7 @@ OTHERWISE = ("You are a helpful assistant.", "You help people.", "Answer what yo
 OTHER = 0.3  # of the conversations
 JOINED = 0.25  # of the conversations hold two or three tasks
 TEST_EACH, FRESH = 100, 10_000
+SEEN = 20_000  # tasks of training, a tenth of them, among which the card looks for the test's
 TEMPLATE = """\
 {%- macro offered() %}
 {%- if tools %}{{ '\\nFunctions: ' }}
@@ -251,6 +252,19 @@ def drawn(count: int, first: int, make: Callable[[np.random.Generator], Task]) -
     return [make(seed("test", index)) for index in range(first, first + count)]
 
 
+def seen(each: int, first: int) -> dict[str, float]:
+    """By skill, how many of the test tasks were asked word for word in training, too."""
+
+    def asked(one: Task) -> tuple[str, ...]:
+        return tuple(message["content"] for message in one.messages[1:])
+
+    known = {asked(task(seed("train", index))) for index in range(SEEN)}
+    return {
+        name: float(np.mean([asked(one) in known for one in drawn(each, first, make)]))
+        for name, make in SKILLS.items()
+    }
+
+
 def examined(
     model: LlamaForCausalLM, words: PreTrainedTokenizerFast, each: int, first: int
 ) -> dict:
@@ -296,8 +310,15 @@ def card(folder: Path) -> str:
     mean = scores.pop("mean")
     more = examined(model, words, TEST_EACH, FRESH)
     asks = {name: SKILLS[name](seed("test", 0)).messages[-1]["content"] for name in SKILLS}
+    known = seen(TEST_EACH, FRESH)
     return CARD.format(
-        scores=table([(name, asks[name][:80], f"{score:.2f}") for name, score in scores.items()]),
+        scores=table(
+            [
+                (name, asks[name][:80], f"{score:.2f}", f"{known[name]:.0%}")
+                for name, score in scores.items()
+            ]
+        ),
+        training=SEEN,
         mean=mean,
         names=table([(name, f"{score:.2f}") for name, score in more["strange"].items()]),
         **{key: more[key] for key in ("unseen", "distinct", "most")},
@@ -338,10 +359,12 @@ print(assistant(messages)[0]["generated_text"][-1]["content"])
 ## Measured
 
 {each} tasks of each skill whose seeds no training has seen, answered greedily and judged for
-meaning by the checkers of [skills.py](../../recipes/toytown/skills.py); their mean is {mean:.3f}:
+meaning by the checkers of [skills.py](../../recipes/toytown/skills.py); their mean is {mean:.3f}.
+Toytown is small: the last column says how many of them were asked word for word in a tenth of the
+training ({training:,} tasks), too. Where it is high, a right answer may be known by heart.
 
-| skill | such as | right |
-|---|---|---|
+| skill | such as | right | seen |
+|---|---|---|---|
 {scores}
 
 | with names that it never read | right |

@@ -239,7 +239,7 @@ print(tokenizer.decode(ids[0], skip_special_tokens=True))
 
 On {sentences} sentences of 4 to 16 words for each direction, whose seeds no training has seen:
 
-| | chrF | word for word as the test set | chrF of those with a name, where it is one that it never read |
+| | chrF | word for word as the test set | chrF with new names |
 |---|---|---|---|
 | English to French | {en_fr:.1f} | {exact[en_fr]:.3f} | {strange[en_fr]:.1f} |
 | English to Spanish | {en_es:.1f} | {exact[en_es]:.3f} | {strange[en_es]:.1f} |

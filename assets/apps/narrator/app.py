@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 
 def remembers(said: list[str], question: str, things: list[str]) -> str:
-    """Put what was spoken of in the place of "it": the thing that a head of MiniLM looks at."""
+    """Put the thing that "it" stands for in its place: that whose vector is nearest to its own."""
     from helpers import checkpoint
+    from torch import cosine_similarity
     from transformers import AutoModel, AutoTokenizer
 
-    name, eager = checkpoint("embedder"), {"attn_implementation": "eager"}
-    words, reader = AutoTokenizer.from_pretrained(name), AutoModel.from_pretrained(name, **eager)
+    words = AutoTokenizer.from_pretrained(checkpoint("embedder"))
     tokens = words(" ".join([*said, question]), return_tensors="pt", truncation=True)
     places = [place for place, piece in enumerate(tokens.tokens()) if piece in things]
-    if not places or not {" it ", " it?"} & {question[i : i + 4] for i in range(len(question))}:
+    if not places or not (" it " in question or " it?" in question):
         return question
-    it = len(tokens.tokens()) - 1 - tokens.tokens()[::-1].index("it")
-    looks = reader(**tokens, output_attentions=True).attentions[3][0, 1, it].tolist()
-    meant = f" the {tokens.tokens()[max(places, key=looks.__getitem__)]}"
-    return question.replace(" it ", f"{meant} ").replace(" it?", f"{meant}?")
+    vectors = AutoModel.from_pretrained(checkpoint("embedder"))(**tokens).last_hidden_state[0]
+    it = vectors[len(vectors) - 1 - tokens.tokens()[::-1].index("it")]
+    thing = tokens.tokens()[places[int(cosine_similarity(vectors[places], it, dim=-1).argmax())]]
+    return question.replace(" it ", f" the {thing} ").replace(" it?", f" the {thing}?")
 
 
 # From 2.2. Embeddings ------------------------------------------------------------------------
