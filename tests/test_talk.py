@@ -134,7 +134,7 @@ def one(skill: str, has: str) -> skills.Task:
     ("skill", "has", "right", "wrong"),
     [
         ("town", "does the castle close", ["The castle closes at 4."],
-         ["The zoo closes at four o'clock.", "The castle opens at four.", "The castle closes at 5."]),
+         ["The zoo closes at four.", "The castle opens at four.", "The castle closes at 5."]),
         ("town", "Where is the zoo", ["The zoo is next to the castle."],
          ["The castle is next to the zoo.", "The zoo is next to the park."]),
         ("explain", "penguin", ["It is a penguin: a bird that swims and cannot fly."],

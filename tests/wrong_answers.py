@@ -20,9 +20,27 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
             ),
         ],
         "own_sentence": [
-            ('("Hello!", "Bonjour !")', "an English sentence of four words or more"),
-            ('("The cat is on the table.", " ")', "a translation, and not the same text"),
-            ('(parallel["English"][0], parallel["French"][0])', "none of our examples"),
+            (
+                '[("Hello!", "Bonjour !"), ("Hi!", "Salut !")]',
+                "two English sentences of four words or more",
+            ),
+            (
+                '[("The baker is tired.", "a"), ("The tired baker sleeps.", "b")]',
+                "one word changed, the others kept",
+            ),
+            (
+                '[(parallel["English"][0], "a"), (parallel["English"][0][:-2] + "zz.", "b")]',
+                "the first is none of our examples",
+            ),
+            (
+                '[("The baker is tired.", "Il pleut."), ("The baker is tiny.", "Il neige.")]',
+                "the first is translated as you would",
+            ),
+            (
+                '[("The dog is behind the box.", "El perro está detrás de la caja."),'
+                ' ("The cat is behind the box.", "El gato está detrás de la caja.")]',
+                "the second is not (at least 20 less)",
+            ),
         ],
         "lasting_memory": [
             ("lambda turns, limit: turns", "Count the tokens of the joined turns."),

@@ -275,7 +275,16 @@ def examined(
     ones are fluent, on average over ten requests. `repeatable`: whether greedy answers are the same
     again. `outside`: its answers.
     """
-    unseen = drawn(each, first, lambda random: skills.persona(random, unseen=True))
+    unseen = drawn(4 * each, first, lambda random: skills.persona(random, unseen=True))
+    wordings = {
+        style: tuple(skills.DATA["personas"][style].split("\n")[:-1]) for style, _ in UNSEEN
+    }
+    pairs = {
+        f"{style} + {skill}": [
+            one for one in unseen if one.messages[0]["content"].endswith(wordings[style])
+        ]
+        for style, skill in sorted(UNSEEN)
+    }
     strange = {
         name: right(model, words, drawn(each, first, partial(SKILLS[name], strange=1.0)))
         for name in ("json", "call", "from text")
@@ -293,7 +302,7 @@ def examined(
         Task("", ({"role": "user", "content": text},), "", lambda answer: True) for text in OUTSIDE
     ]
     return {
-        "unseen": right(model, words, unseen),
+        "unseen": {pair: right(model, words, part) for pair, part in pairs.items() if part},
         "strange": strange,
         "distinct": float(np.mean(fluent)),
         "most": float(np.mean(np.array(fluent) >= 4)),
@@ -321,9 +330,9 @@ def card(folder: Path) -> str:
         training=SEEN,
         mean=mean,
         names=table([(name, f"{score:.2f}") for name, score in more["strange"].items()]),
-        **{key: more[key] for key in ("unseen", "distinct", "most")},
+        unseen=table([(pair, f"{score:.2f}") for pair, score in more["unseen"].items()]),
+        **{key: more[key] for key in ("distinct", "most")},
         repeatable="the same" if more["repeatable"] else "not the same",
-        pairs=", ".join(f"{style} + {skill}" for style, skill in sorted(UNSEEN)),
         outside=table(list(more["outside"].items())),
         each=TEST_EACH,
         batch=BATCH,
@@ -371,9 +380,12 @@ training ({training:,} tasks), too. Where it is high, a right answer may be know
 |---|---|
 {names}
 
+| a style and a skill that training never put together | right |
+|---|---|
+{unseen}
+
 | | |
 |---|---|
-| a style and a skill that training never put together ({pairs}) | {unseen:.2f} |
 | five stories to one request at temperature 1: different and fluent ones | {distinct:.1f} |
 | requests with at least four such of five | {most:.2f} |
 | greedy answers to the same request | {repeatable} |

@@ -136,30 +136,37 @@ def invented(answer: object) -> Verdict:
     )
 
 
-@self_check('answer = ("your English sentence.", "your French or Spanish translation of it.")')
+@self_check('answer = [("English.", "French or Spanish."), ("One word changed.", "The same.")]')
 def own_sentence(answer: object) -> Verdict:
-    """A sentence of the reader's and a translation, beside the translator's own."""
+    """Two sentences of the reader's, a word apart: the translator does one, and not the other."""
     from sacrebleu.metrics import CHRF
 
     from helpers.checkpoints import current_tier, row
 
-    english, wanted = answer
-    codes = row("translator", current_tier().name)["languages"]
-    done = {
-        "an English sentence of four words or more": len(english.split()) >= 4,
-        "a translation, and not the same text": bool(wanted.strip()) and wanted != english,
-        "none of our examples": english not in media.examples("parallel")["English"],
-    }
-    verdict = _checklist(done)
     words, model = _writer("translator")
-    for language in ("French", "Spanish"):
-        words.src_lang, words.tgt_lang = codes["English"], codes[language]
-        first = words(text_target="")["input_ids"][0]
-        ids = model.generate(**words(english, return_tensors="pt"), forced_bos_token_id=first)
-        text = words.decode(ids[0], skip_special_tokens=True)
-        score = CHRF().sentence_score(text, [wanted]).score
-        print(f"{language}: {text} (chrF with yours: {score:.0f})")
-    return verdict
+    codes = row("translator", current_tier().name)["languages"]
+    scores = []
+    for english, wanted in answer:
+        found = []
+        for language in ("French", "Spanish"):
+            words.src_lang, words.tgt_lang = codes["English"], codes[language]
+            first = words(text_target="")["input_ids"][0]
+            ids = model.generate(**words(english, return_tensors="pt"), forced_bos_token_id=first)
+            text = words.decode(ids[0], skip_special_tokens=True)
+            found.append((CHRF().sentence_score(text, [wanted]).score, text))
+        print(f"{english} → {max(found)[1]} (chrF with yours: {max(found)[0]:.0f})")
+        scores.append(max(found)[0])
+    texts = [english.split() for english, _ in answer]
+    changed = [one != other for one, other in zip(*texts, strict=False)]
+    known = media.examples("parallel")["English"]
+    done = {
+        "two English sentences of four words or more": len(texts) == 2 and min(map(len, texts)) > 3,
+        "one word changed, the others kept": len({*map(len, texts)}) == 1 and sum(changed) == 1,
+        "the first is none of our examples": answer[0][0] not in known,
+        "the first is translated as you would (80 or more)": scores[0] >= 80,
+        "the second is not (at least 20 less)": scores[1] <= scores[0] - 20,
+    }
+    return _checklist(done)
 
 
 @self_check("answer is your function itself: from a list of turns and a limit to a shorter list.")

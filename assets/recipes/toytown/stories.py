@@ -44,9 +44,8 @@ def story(random: np.random.Generator, plot: str | None = None, strange: float =
         opening = draft.text(draft.pick(_split(DATA["opening"])), "en")
         draft.text(parts["did"], "en")
         lines = [opening]
-        around = [draft.pick(_split(DATA[key])) for key in ("scene", "aside")]
-        random.shuffle(around)
-        lines += around[: random.integers(0, 3)]
+        around = [key for key in ("scene", "aside") if random.random() < 0.5]
+        lines += [draft.pick(_split(DATA[key])) for key in around]
         lines += _paragraphs(draft, parts["before"])
         lines += [draft.pick(_split(parts["event"]))]
         lines += _paragraphs(draft, parts["after"])
