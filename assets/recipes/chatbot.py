@@ -1,6 +1,6 @@
 """Train the course's chatbot: Blenderbot, on small talk with Pip of Toytown.
 
-    python assets/recipes/chatbot.py              # 15 minutes on two CPU cores
+    python assets/recipes/chatbot.py              # 16 minutes on two CPU cores
     python assets/recipes/chatbot.py --smoke      # a minute, to see the loss fall
 
 The architecture is transformers' BlenderbotForConditionalGeneration (Roller et al., 2020,
