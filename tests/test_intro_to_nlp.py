@@ -36,7 +36,7 @@ def test_attention_by_hand_notices_a_forgotten_root_and_a_forgotten_head(cells, 
 
 
 def test_the_steps_by_hand_notice_another_choice_than_the_best(cells, names):
-    source = cell_with(cells, "decoder_input_ids=ids")
+    source = cell_with(cells, "read = chatbot.get_encoder()")
     assert_notices_a_slip(source, "best[None, :1]", "best[None, 1:2]", names)
 
 
@@ -129,7 +129,7 @@ def test_it_sums_up_what_happened_and_invents_where_nothing_did(names, said):
     assert names["summarise"]([story["text"]]) == [story["summary"]]
     assert names["rouge"]("a b c d", "a b c d") == 1
     assert 0 < names["rouge"]("a b c d", "a b x d") < 1
-    (told,) = re.findall(r"did not find it\.\n→ (.+)", said)
+    (told,) = re.findall(r"went home happy\.\n→ (.+)", said)
     assert "not" not in told.split(), "the lesson: it has no summary for what did not happen"
 
 
@@ -144,17 +144,24 @@ def test_blenderbot_and_llama_have_the_parameters_that_their_papers_say(said):
 
 
 def test_the_summarizer_leads_and_the_intervals_hold_the_means(said):
-    rows = re.findall(r"(.+?) +(\d\.\d\d) +from (\d\.\d\d) to (\d\.\d\d)", said)
+    rows = re.findall(r"(.+?) +(\d\.\d\d) +from +(\d\.\d\d) to +(\d\.\d\d)", said)
     scores = {name.strip(): tuple(map(float, row)) for name, *row in rows}
-    assert len(scores) == 5
+    assert len(scores) == 6
     for mean, low, high in scores.values():
         assert low <= mean <= high
     order = sorted(scores, key=lambda name: scores[name][0])
     assert order[-1].startswith("summarizer")
+    assert order[-2].startswith("assistant"), "it does what it is asked to"
     assert order[0].startswith("Pip"), "the lesson: who was not taught to, cannot"
+    low, high = map(
+        float, re.search(r"minus first.* from +(-?[\d.]+) to +(-?[\d.]+)", said).groups()
+    )
+    assert low < 0 < high, "the lesson: sixty stories cannot tell the two apart"
 
 
 def test_the_parrot_knows_the_public_test_by_heart_and_nothing_else(said):
-    public, secret = (float(s) for s in re.findall(r"(?:public|secret): ROUGE-L (\d\.\d\d)", said))
-    assert public >= LIMITS["parrot_public"]
-    assert secret <= public - LIMITS["parrot_gap"]
+    found = re.findall(r"(public|secret) ([a-z ]+?) +ROUGE-L (\d\.\d\d)", said)
+    scores = {(where, who): float(score) for where, who, score in found}
+    assert scores["public", "parrot"] >= LIMITS["parrot_public"]
+    assert scores["secret", "parrot"] <= scores["public", "parrot"] - LIMITS["parrot_gap"]
+    assert scores["secret", "summarizer"] >= LIMITS["parrot_public"]

@@ -37,8 +37,8 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
                 "the first is translated as you would",
             ),
             (
-                '[("The dog is behind the box.", "El perro está detrás de la caja."),'
-                ' ("The cat is behind the box.", "El gato está detrás de la caja.")]',
+                '[("Where is the library?", "Où est la bibliothèque ?"),'
+                ' ("Where is the station?", "Où est la gare ?")]',
                 "the second is not (at least 20 less)",
             ),
         ],

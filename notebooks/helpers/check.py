@@ -163,7 +163,7 @@ def own_sentence(answer: object) -> Verdict:
         "two English sentences of four words or more": len(texts) == 2 and min(map(len, texts)) > 3,
         "one word changed, the others kept": len({*map(len, texts)}) == 1 and sum(changed) == 1,
         "the first is none of our examples": answer[0][0] not in known,
-        "the first is translated as you would (80 or more)": scores[0] >= 80,
+        "the first is translated as you would (70 or more)": scores[0] >= 70,
         "the second is not (at least 20 less)": scores[1] <= scores[0] - 20,
     }
     return _checklist(done)
