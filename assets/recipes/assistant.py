@@ -1,6 +1,6 @@
 """Train the course's assistant: Llama, on requests of Toytown's people and good answers.
 
-    python assets/recipes/assistant.py              # 60 minutes on two CPU cores
+    python assets/recipes/assistant.py              # 63 minutes on two CPU cores
     python assets/recipes/assistant.py --smoke      # a minute, to see the loss fall
 
 The architecture is transformers' LlamaForCausalLM (Touvron et al., 2023,
