@@ -275,15 +275,11 @@ def examined(
     ones are fluent, on average over ten requests. `repeatable`: whether greedy answers are the same
     again. `outside`: its answers.
     """
-    unseen = drawn(4 * each, first, lambda random: skills.persona(random, unseen=True))
-    wordings = {
-        style: tuple(skills.DATA["personas"][style].split("\n")[:-1]) for style, _ in UNSEEN
-    }
-    pairs = {
-        f"{style} + {skill}": [
-            one for one in unseen if one.messages[0]["content"].endswith(wordings[style])
-        ]
-        for style, skill in sorted(UNSEEN)
+    unseen = {
+        " + ".join(pair): right(
+            model, words, drawn(each, first, partial(skills.persona, only=pair))
+        )
+        for pair in sorted(UNSEEN)
     }
     strange = {
         name: right(model, words, drawn(each, first, partial(SKILLS[name], strange=1.0)))
@@ -302,7 +298,7 @@ def examined(
         Task("", ({"role": "user", "content": text},), "", lambda answer: True) for text in OUTSIDE
     ]
     return {
-        "unseen": {pair: right(model, words, part) for pair, part in pairs.items() if part},
+        "unseen": unseen,
         "strange": strange,
         "distinct": float(np.mean(fluent)),
         "most": float(np.mean(np.array(fluent) >= 4)),

@@ -169,10 +169,12 @@ def recalled(
         lines: list[str] = []
         for turn in dialogue(seed("test", index)):
             lines.append(turn.said)
-            (text,) = answers(model, words, [BETWEEN.join(lines)])
-            lines.append(text if own else turn.answer)
-            if turn.kind.startswith(("asked", "spelt")):
+            recalls = turn.kind.startswith(("asked", "spelt"))
+            if own or recalls:
+                (text,) = answers(model, words, [BETWEEN.join(lines)])
+            if recalls:
                 right.append(acceptable(turn, text))
+            lines.append(text if own else turn.answer)
     return float(np.mean(right))
 
 

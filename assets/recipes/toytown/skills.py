@@ -604,13 +604,17 @@ STYLES: dict[str, tuple[Callable[[str], str], Callable[[str], str | None]]] = {
 OWN = ("short", "french", "spanish")  # styles in which the skill itself has another answer
 
 
-def persona(random: np.random.Generator, unseen: bool = False) -> Task:
-    """Another skill, in a style that the system message asks for; `unseen`: a pair of UNSEEN."""
+def persona(random: np.random.Generator, only: tuple[str, str] | None = None) -> Task:
+    """Another skill, in a style that the system message asks for, but for the pairs of UNSEEN.
+
+    only: the pair of style and skill to draw, which may be one of UNSEEN.
+    """
     while True:
         task = _any(random, (town, explain, sums, describe, from_text))(random)
         style = _any(random, [*STYLES, *OWN])
         fits = style in STYLES or style in task.styled
-        if fits and ((style, task.skill) in UNSEEN) == unseen:
+        pair = (style, task.skill)
+        if fits and (pair == only if only else pair not in UNSEEN):
             break
     wording = _any(random, _split(DATA["personas"][style]))
     system = {"role": "system", "content": f"{SYSTEM} {wording}"}
