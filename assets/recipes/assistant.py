@@ -22,7 +22,7 @@ from toytown.skills import SKILLS, SYSTEM, UNSEEN, Task, task
 from training import facts, in_evaluation, parameters, plain, run, save_checkpoint, write_history
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.modeling_outputs import CausalLMOutput
-from writers import collated, merges, seed, table
+from writers import DEVICE, collated, merges, seed, table
 from writers import train as trained_writer
 
 TOKENS = 2_000
@@ -190,6 +190,7 @@ def replies(
     for begin in range(0, len(order), 50):
         part = order[begin : begin + 50]
         inputs = words([prompts[i] for i in part], padding=True, return_tensors="pt")
+        inputs = inputs.to(model.device)
         ids = model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
         for i, text in zip(part, words.batch_decode(ids, skip_special_tokens=True), strict=True):
             found[i] = text
@@ -227,7 +228,7 @@ def train(args: Namespace) -> None:
     kept = plain(model, LlamaForCausalLM)
     kept.generation_config = model.generation_config
     save_checkpoint(kept, words, args.output)
-    write_history(args.output, log)
+    write_history(args.output, log, DEVICE)
 
 
 # What lies outside its world; the card shows what it answers.
@@ -282,7 +283,7 @@ def examined(
         for pair in sorted(UNSEEN)
     }
     strange = {
-        name: right(model, words, drawn(each, first, partial(SKILLS[name], strange=1.0)))
+        name: right(model, words, drawn(each, first, partial(SKILLS[name], kept=True)))
         for name in ("json", "call", "from text")
     }
     stories = drawn(10, first, SKILLS["story"])

@@ -17,7 +17,7 @@ from tokenizers import pre_tokenizers, processors
 from toytown.dialogues import FACTS, INTENTS, LATER, Turn, acceptable, dialogue
 from training import facts, in_evaluation, parameters, run, save_checkpoint, write_history
 from transformers import BlenderbotConfig, BlenderbotForConditionalGeneration, BlenderbotTokenizer
-from writers import Pair, answers, encoded, merges, seed, table
+from writers import DEVICE, Pair, answers, encoded, merges, seed, table
 from writers import train as trained_writer
 
 TOKENS = 1_400
@@ -113,7 +113,7 @@ def measured(
     """
     asked = [
         (turn, context(turns[:at], turn.said))
-        for turns in (dialogue(seed(split, i)) for i in range(first, first + count))
+        for turns in (dialogue(seed(split, i), kept=True) for i in range(first, first + count))
         for at, turn in enumerate(turns)
     ]
     texts = answers(model, words, [text for _, text in asked])
@@ -139,7 +139,7 @@ def train(args: Namespace) -> None:
         BATCH,
     )
     save_checkpoint(model, words, args.output)
-    write_history(args.output, log)
+    write_history(args.output, log, DEVICE)
 
 
 # What lies outside its world; the card shows what it answers.
@@ -167,7 +167,7 @@ def recalled(
     right = []
     for index in range(first, first + count):
         lines: list[str] = []
-        for turn in dialogue(seed("test", index)):
+        for turn in dialogue(seed("test", index), kept=True):
             lines.append(turn.said)
             recalls = turn.kind.startswith(("asked", "spelt"))
             if own or recalls:

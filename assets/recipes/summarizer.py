@@ -17,7 +17,7 @@ from tokenizers import pre_tokenizers
 from toytown.stories import PLOTS, Story, facts_right, story
 from training import facts, in_evaluation, parameters, run, save_checkpoint, write_history
 from transformers import BartConfig, BartForConditionalGeneration, BartTokenizer
-from writers import Pair, answers, encoded, merges, seed, table
+from writers import DEVICE, Pair, answers, encoded, merges, seed, table
 from writers import train as trained_writer
 
 TOKENS = 1_600
@@ -68,8 +68,8 @@ def pair(random: np.random.Generator) -> Pair:
 
 
 def stories(split: str, count: int, first: int, **options) -> list[Story]:
-    """Numbers first, first + 1, … of a split."""
-    return [story(seed(split, index), **options) for index in range(first, first + count)]
+    """Numbers first, first + 1, … of a split that no training reads."""
+    return [story(seed(split, i), kept=True, **options) for i in range(first, first + count)]
 
 
 def judged(tales: list[Story], texts: list[str]) -> dict[str, float]:
@@ -111,7 +111,7 @@ def train(args: Namespace) -> None:
         BATCH,
     )
     save_checkpoint(model, words, args.output)
-    write_history(args.output, log)
+    write_history(args.output, log, DEVICE)
 
 
 # What lies outside its world; the card shows what it makes of it.

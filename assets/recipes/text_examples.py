@@ -25,7 +25,7 @@ STORIES, SENTENCES, NAMED, TALK = 100, 100, 30, 10
 
 def stories() -> list[dict]:
     """Stories, of which one in five has people whom no training named."""
-    tales = [story(seed("test", i), strange=float(i % 5 == 4)) for i in range(STORIES)]
+    tales = [story(seed("test", i), strange=float(i % 5 == 4), kept=True) for i in range(STORIES)]
     return [
         {"text": t.text, "summary": t.summary, "who": t.who, "what": t.what, "where": t.where}
         for t in tales
@@ -57,10 +57,11 @@ def introductions() -> list[dict]:
     for index in range(NAMED):
         random = seed("test", index)
         new = bool(index % 2)
+        known = NAMES[random.integers(len(NAMES))]
         talk = islice(_nameless(index), TALK)
         rows.append(
             {
-                "name": strange_name(random) if new else NAMES[random.integers(len(NAMES))],
+                "name": strange_name(random, kept=True) if new else known,
                 "new": new,
                 "talk": [[turn.said, turn.answer] for turn in talk],
             }

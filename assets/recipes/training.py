@@ -59,12 +59,13 @@ def trainer_arguments(folder: Path, steps: int, seed: int, **more) -> TrainingAr
         "dataloader_num_workers": 1,  # draws the next pictures while this step computes
         "dataloader_prefetch_factor": 4,
         "remove_unused_columns": False,
-        "use_cpu": True,  # they are written for one, and never ran on anything else
+        "use_cpu": True,  # most are written for one, and never ran on anything else
         "report_to": "none",
         "seed": seed,
     }
     given = defaults | more
-    given["bf16"] = given.get("bf16", False) and FAST_BFLOAT16
+    fast = FAST_BFLOAT16 or not given["use_cpu"]
+    given["bf16"] = given.get("bf16", False) and fast
     return TrainingArguments(output_dir=str(folder), **given)
 
 
@@ -335,22 +336,27 @@ def write_manifest() -> None:
     write_text(MANIFEST, json.dumps(hashes, indent=1, sort_keys=True) + "\n")
 
 
-def write_history(folder: Path, history: list[dict]) -> None:
-    """Write the curve of a training, training.json: step, seconds, loss and what was measured."""
+def write_history(folder: Path, history: list[dict], device: str = "two CPU cores") -> None:
+    """Write the curve of a training, training.json: step, seconds, loss and what was measured.
+
+    device: what it was trained on; the last row says so.
+    """
     kept = [
         {k: v for k, v in row.items() if k in ("step", "seconds", "loss") or k.startswith("eval_")}
         for row in history
     ]
+    kept[-1]["device"] = device
     write_text(folder / "training.json", json.dumps(kept, indent=1) + "\n")
 
 
-def facts(folder: Path) -> dict[str, float]:
-    """What every card says of the checkpoint in `folder`: megabytes, minutes and steps."""
+def facts(folder: Path) -> dict[str, float | str]:
+    """What every card says of the checkpoint in `folder`: megabytes, minutes, steps and device."""
     history = json.loads((folder / "training.json").read_text())
     return {
         "megabytes": (folder / "model.safetensors").stat().st_size / 1e6,
         "minutes": history[-1]["seconds"] / 60,
         "steps": history[-1]["step"],
+        "device": history[-1].get("device", "two CPU cores"),
     }
 
 

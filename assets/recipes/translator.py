@@ -21,7 +21,7 @@ from tokenizers import pre_tokenizers
 from toytown.sentences import LANGUAGES, PEOPLE, sentence, strange_name
 from training import facts, in_evaluation, parameters, run, save_checkpoint, write_history
 from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
-from writers import Pair, answers, collated, merges, seed, table
+from writers import DEVICE, Pair, answers, collated, merges, seed, table
 from writers import train as trained_writer
 
 CODES = {"en": "eng_Latn", "fr": "fra_Latn", "es": "spa_Latn"}
@@ -72,10 +72,13 @@ def model_of(words: NllbTokenizer) -> M2M100ForConditionalGeneration:
     return model
 
 
-def parallel(random: np.random.Generator, pair: tuple[str, str], strange: float) -> Pair:
+def parallel(
+    random: np.random.Generator, pair: tuple[str, str], strange: float, kept: bool = False
+) -> Pair:
     """A sentence in the languages of `pair`: its text in the first, and in the second.
 
     strange: how many of the sentences with a name have one from outside Toytown's vocabulary.
+    kept: of those, one that no training reads.
     """
     begin = random.bit_generator.state
     texts = {}
@@ -83,16 +86,18 @@ def parallel(random: np.random.Generator, pair: tuple[str, str], strange: float)
         random.bit_generator.state = begin  # the same choices in each language
         made = sentence(random, language)
         texts |= {language: made.text, "en": made.english}
-    source, target = _renamed(random, [texts[language] for language in pair], strange)
+    source, target = _renamed(random, [texts[language] for language in pair], strange, kept)
     return Pair(source, target, (CODES[pair[0]], CODES[pair[1]]))
 
 
-def _renamed(random: np.random.Generator, texts: list[str], strange: float) -> list[str]:
+def _renamed(
+    random: np.random.Generator, texts: list[str], strange: float, kept: bool
+) -> list[str]:
     names = [n for n, _ in PEOPLE if all(re.search(rf"\b{n}\b", text) for text in texts)]
     names = [name for name in names if name[0] not in SAID_BY_ITS_SOUND]
     if not names or random.random() >= strange:
         return texts
-    new = strange_name(random)
+    new = strange_name(random, kept)
     return [re.sub(rf"\b{names[0]}\b", new, text) for text in texts]
 
 
@@ -124,8 +129,8 @@ def translated(
 
 
 def samples(split: str, way: tuple, count: int, first: int, strange: float = 0.0) -> list[Pair]:
-    """Pairs number first, first + 1, … of a split."""
-    return [parallel(seed(split, i), way, strange) for i in range(first, first + count)]
+    """Pairs number first, first + 1, … of a split that no training reads."""
+    return [parallel(seed(split, i), way, strange, kept=True) for i in range(first, first + count)]
 
 
 def renamed(split: str, way: tuple, count: int, first: int) -> list[Pair]:
@@ -167,7 +172,7 @@ def train(args: Namespace) -> None:
     )
     words.src_lang, words.tgt_lang = CODES["en"], None
     save_checkpoint(model, words, args.output)
-    write_history(args.output, log)
+    write_history(args.output, log, DEVICE)
 
 
 # What lies outside its world: a text, and the languages from which and into which.

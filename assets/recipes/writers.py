@@ -24,6 +24,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 SEEDS = {"train": 0, "validation": 1, "test": 2}
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # as in the models on the Hub
+ACCELERATED = torch.cuda.is_available()
+DEVICE = f"one {torch.cuda.get_device_name()}" if ACCELERATED else "two CPU cores"
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,9 @@ def merges(texts: list[str], tokens: int, pre_tokenizer) -> tuple[dict, list]:
 
 
 class Pairs(Dataset, Generic[Row]):
-    """Batches of pairs, or of what else `make` draws; number i is always the same one.
+    """Batches of pairs, or of what else `make` draws; with as many workers, always the same ones.
 
-    Four batches are drawn at once and shared out by length: little is padded then.
+    Four batches are drawn at once, by one worker, and shared out by length: little is padded then.
     """
 
     def __init__(
@@ -90,8 +92,12 @@ class Pairs(Dataset, Generic[Row]):
         return self.steps
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        draw, batch = divmod(index, 4)
-        if self.drawn[0] == -1 and get_worker_info():
+        worker = get_worker_info()
+        workers = worker.num_workers if worker else 1  # index comes to number index % workers
+        turn, at = divmod(index, 4 * workers)
+        batch, number = divmod(at, workers)
+        draw = turn * workers + number
+        if self.drawn[0] == -1 and worker:
             # At full weight it takes a core away from the threads that multiply, which wait for one
             # another then.
             os.nice(19)
@@ -147,7 +153,7 @@ def answers(
     for begin in range(0, len(texts), 64):
         inputs = tokenizer(
             texts[begin : begin + 64], padding=True, truncation=True, return_tensors="pt"
-        )
+        ).to(model.device)
         ids = model.generate(**inputs, **options)
         found += tokenizer.batch_decode(ids, skip_special_tokens=True)
     return [text.strip() for text in found]
@@ -171,7 +177,9 @@ def train(
     set_seed(args.seed)
     # On a CPU, the backward pass of torch's fused attention takes longer than all else together.
     model.set_attn_implementation("eager")
-    if shutil.which("g++") and not args.smoke:  # a step is a third shorter, and may round otherwise
+    if (
+        shutil.which("g++") and not ACCELERATED and not args.smoke
+    ):  # a step is a third shorter, and may round otherwise
         for layer in model.modules():
             if isinstance(layer, GradientCheckpointingLayer):
                 layer.compile(dynamic=True)
@@ -181,6 +189,8 @@ def train(
     more = {"per_device_train_batch_size": 1, "bf16": True, "learning_rate": 2e-3} | more
     more["train_sampling_strategy"] = "sequential"  # a draw of Pairs is four batches in a row
     more |= {"eval_strategy": "no"} if args.smoke else {}
+    if ACCELERATED:
+        more |= {"use_cpu": False, "dataloader_num_workers": max(1, (os.cpu_count() or 1) - 2)}
     trainer = WriterTrainer(
         model=model,
         args=trainer_arguments(args.build, steps, args.seed, **more),

@@ -11,7 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from .sentences import EITHER, PEOPLE, PHRASES, Draft, _polished, _split, pattern, strange_name
+from .sentences import (
+    EITHER,
+    ENGLISH,
+    PEOPLE,
+    PHRASES,
+    Draft,
+    entries,
+    pattern,
+    polished,
+    strange_name,
+)
 from .vocabulary import PAINTS
 
 DATA: dict = tomllib.loads(Path(__file__).with_name("dialogues.toml").read_text("utf-8"))
@@ -19,7 +29,10 @@ INTENTS, FACTS = tuple(DATA["talk"]), tuple(DATA["facts"])
 NAMES = tuple(name for name, _ in PEOPLE)
 TOWNS = tuple(row["en"] for row in PHRASES["town"])
 LATER = 4  # turns after which a fact is still asked for
-NO_JOBS = ("customer", "neighbour")  # what people are to others
+NO_JOBS = ("customer", "neighbour", "mayor", "student")  # one does not work "as a mayor"
+HOURS: dict[str, tuple[int, int, str]] = {  # a place: opens, closes, is next to
+    name: tuple(row) for name, row in DATA["hours"].items()
+}
 # What a fact may be, as a slot of sentences.py; a name is drawn by itself.
 SLOTS = {
     "food": "{meal1}",
@@ -44,10 +57,16 @@ class Turn:
     ways: tuple[str, ...]  # patterns
 
 
-def dialogue(random: np.random.Generator, turns: int | None = None, strange: float = 0.3):
-    """A conversation of 1 to 8 turns, a list of Turn.
+def dialogue(
+    random: np.random.Generator,
+    turns: int | None = None,
+    strange: float = 0.3,
+    kept: bool = False,
+) -> list[Turn]:
+    """A conversation of 1 to 8 turns.
 
     strange: how many of the names and towns that people give are outside Toytown's vocabulary.
+    kept: of those, one that no training reads.
     """
     turns = turns or int(random.integers(1, 9))
     told: dict[str, tuple[str, int]] = {}  # what, and at which turn
@@ -60,7 +79,7 @@ def dialogue(random: np.random.Generator, turns: int | None = None, strange: flo
             name = FACTS[random.integers(len(FACTS))]
             if name in told:
                 continue
-            value = _value(random, name, strange)
+            value = _value(random, name, strange, kept)
             told[name] = (value, at)
             made.append(_fact(random, "told", name, value))
         elif chance < 0.5 and asks:
@@ -97,15 +116,15 @@ def mistyped(random: np.random.Generator, text: str, share: float = 0.08) -> str
     return " ".join(words)
 
 
-def _value(random: np.random.Generator, name: str, strange: float) -> str:
+def _value(random: np.random.Generator, name: str, strange: float, kept: bool) -> str:
     if name in ("name", "town") and random.random() < strange:
-        return strange_name(random)
+        return strange_name(random, kept)
     if name == "name":
         return Draft(random, parallel=False).text("{who1}", "en")
     if name == "colour":
         return PAINTS[random.integers(len(PAINTS))]
     text = EITHER.sub(r"\1", Draft(random, parallel=False).text(SLOTS[name], "en"))
-    return _value(random, name, strange) if text.endswith(NO_JOBS) else text
+    return _value(random, name, strange, kept) if text.endswith(NO_JOBS) else text
 
 
 def _new(name: str, value: str) -> bool:
@@ -117,7 +136,7 @@ def _new(name: str, value: str) -> bool:
 def _fact(random: np.random.Generator, kind: str, name: str, value: str) -> Turn:
     rows = DATA["facts"][name]
     said = _pick(random, rows["told" if kind == "told" else "asked"])
-    ways = _split(rows[{"told": "noted", "never": "unknown"}.get(kind, "recalled")])
+    ways = entries(rows[{"told": "noted", "never": "unknown"}.get(kind, "recalled")])
     fill = [_sentence(way.replace("{fact}", value)) for way in ways]
     answer = fill[random.integers(len(fill))]
     return Turn(
@@ -129,7 +148,7 @@ def _fact(random: np.random.Generator, kind: str, name: str, value: str) -> Turn
 
 
 def _talk(random: np.random.Generator, intent: str) -> Turn:
-    rows = DATA["talk"][intent]
+    rows = _about_a_place(random, DATA["talk"][intent])
     draft = Draft(random, parallel=False)
     said = _filled(draft, _pick(random, rows["said"]))
     chosen = set(draft.chosen)
@@ -137,22 +156,33 @@ def _talk(random: np.random.Generator, intent: str) -> Turn:
     def told(slot: re.Match) -> str | None:  # what was said stands fixed, Pip may choose the rest
         return draft.text(slot[0], "en") if slot["table"] + slot["digit"] in chosen else None
 
-    ways = [pattern(way, told) for way in _split(rows["answer"])]
+    ways = [pattern(way, told) for way in entries(rows["answer"])]
     answer = _filled(draft, _pick(random, rows["answer"]))
     return Turn(said, answer, intent, tuple(ways))
 
 
+def _about_a_place(random: np.random.Generator, rows: dict[str, str]) -> dict[str, str]:
+    name = list(HOURS)[random.integers(len(HOURS))]
+    opens, closes, beside = HOURS[name]
+    known = {"{there}": f"the {name}", "{beside}": f"the {beside}"}
+    known |= {"{opens}": ENGLISH.number_to_words(opens)}
+    known |= {"{closes}": ENGLISH.number_to_words(closes)}
+    for slot, text in known.items():
+        rows = {key: row.replace(slot, text) for key, row in rows.items()}
+    return rows
+
+
 def _filled(draft: Draft, text: str) -> str:
     if "{far}" in text:
-        text = text.replace("{far}", draft.pick(_split(DATA["far"])))
+        text = text.replace("{far}", draft.pick(entries(DATA["far"])))
     return _sentence(EITHER.sub(r"\1", draft.text(text, "en")))
 
 
 def _sentence(text: str) -> str:
     """Every sentence of the text begins with a capital."""
-    return " ".join(_polished(part, "en") for part in re.split(r"(?<=[.!?]) ", text))
+    return " ".join(polished(part, "en") for part in re.split(r"(?<=[.!?]) ", text))
 
 
 def _pick(random: np.random.Generator, table: str) -> str:
-    lines = _split(table)
+    lines = entries(table)
     return lines[random.integers(len(lines))]

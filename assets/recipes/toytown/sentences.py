@@ -7,6 +7,7 @@ by its own rules of agreement and elision. French is written without a space bef
 
 import re
 import tomllib
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -51,10 +52,11 @@ class Noun:
 
 def _rows(table: str) -> list[dict[str, str]]:
     """One dict from language to text for each line; English alone where there is no other."""
-    return [dict(zip(LANGUAGES, line.split(" | "), strict=False)) for line in _split(table)]
+    return [dict(zip(LANGUAGES, line.split(" | "), strict=False)) for line in entries(table)]
 
 
-def _split(table: str, at: str = "\n") -> list[str]:
+def entries(table: str, at: str = "\n") -> list[str]:
+    """The lines of a table, or what stands between other separators; paragraphs, say."""
     return table.strip().split(at)
 
 
@@ -117,7 +119,7 @@ ADJECTIVES["coat"] = [  # the colours of animals have no hue
 ]
 BEFORE = {row["en"] for row in ADJECTIVES["size"] + ADJECTIVES["age"]}
 VERBS = {
-    name: [line.split(" | ") for line in _split(table)] for name, table in DATA["verbs"].items()
+    name: [line.split(" | ") for line in entries(table)] for name, table in DATA["verbs"].items()
 }
 VERBS["task"] = VERBS["errand"] + VERBS["plan"]
 PHRASES = {name: _rows(table) for name, table in DATA["phrases"].items()}
@@ -133,7 +135,7 @@ PHRASES["outdoors"] = [
     row for name, row in zip(PLACES, PHRASES["where"], strict=True) if name not in INDOORS
 ]
 FRAMES = {
-    kind: [dict(zip(LANGUAGES, _split(frame), strict=False)) for frame in _split(table, "\n\n")]
+    kind: [dict(zip(LANGUAGES, entries(frame), strict=False)) for frame in entries(table, "\n\n")]
     for kind, table in DATA["frames"].items()
 }
 RANGES = DATA["ranges"]
@@ -236,7 +238,7 @@ def _date(day: int, month: dict[str, str], language: str) -> str:
 
 
 def _agreeing(adjective: dict[str, str], noun: Noun, language: str, plural: bool = False) -> str:
-    """The adjective's form for a noun; "nouvel" before a vowel is `_noun_phrase`'s matter."""
+    """The adjective's form for a noun; "nouvel" before a vowel is `noun_phrase`'s matter."""
     if language == "en":
         return adjective["en"]
     forms = adjective[language].split(" ")
@@ -246,7 +248,7 @@ def _agreeing(adjective: dict[str, str], noun: Noun, language: str, plural: bool
     return _plural(forms[feminine], language) if plural else forms[feminine]
 
 
-def _noun_phrase(
+def noun_phrase(
     noun: Noun, adjective: dict[str, str] | None, count: int, form: str, language: str
 ) -> str:
     """What a noun's slot says: `form` is the, a, these, many, plural or bare."""
@@ -279,9 +281,10 @@ def _noun_phrase(
 
 
 def _article(word: str) -> str:
-    return "an" if re.match(r"[aeio]|u(?!ni|se)", word) else "a"
+    return "an" if re.match(AN, word) else "a"
 
 
+AN = r"(?:[aeio]|u(?!ni|se))"  # how a word begins that takes it
 VOWELS = "aeiouâàéèêîôœh"  # every h of ours is mute, but those of numbers
 CONTRACTIONS = {
     "fr": [
@@ -301,7 +304,7 @@ CONTRACTIONS = {
 }
 
 
-def _polished(text: str, language: str) -> str:
+def polished(text: str, language: str) -> str:
     """Elision and contraction, and a capital at the start."""
     for pattern, new in CONTRACTIONS[language]:
         text = re.sub(
@@ -342,7 +345,7 @@ class Draft:
             masculine, feminine = forms.get(form, (name, name))
             return feminine if gender == "f" else masculine
         if table in NOUNS:
-            return _noun_phrase(*choice, form, language)
+            return noun_phrase(*choice, form, language)
         if table in ADJECTIVES:
             return _agreeing(choice, self._noun(noun), language)
         if table in VERBS:
@@ -424,13 +427,15 @@ def pattern(text: str, known: Callable[[re.Match], str | None] = lambda slot: No
 @cache
 def _any_of(table: str, form: str | None) -> str:
     if table == "who":
-        return {"he": "(?:he|she)", "his": "(?:his|her)"}.get(form, r"[A-Z]\w+")
+        name = r"(?-i:[A-Z]\w+)"  # of a whole that may ignore case
+        return {"he": "(?:he|she)", "his": "(?:his|her)"}.get(form, name)
     if table in NOUNS:
         kinds = DATA["described"].get(table, "").split()
         adjectives = [row["en"] for kind in kinds for row in ADJECTIVES[kind]]
         plural = form in ("these", "many", "plural")
         nouns = [(noun.plural if plural else noun.singular)["en"] for noun in NOUNS[table]]
-        before = {"the": "the ", "these": "the ", "a": "an? ", "many": r"[\w-]+ "}.get(form, "")
+        a = f"(?:an (?={AN})|a (?!{AN}))"
+        before = {"the": "the ", "these": "the ", "a": a, "many": r"[\w-]+ "}.get(form, "")
         described = f"(?:(?:{'|'.join(map(re.escape, adjectives))}) )?" if adjectives else ""
         return f"{before}{described}(?:{'|'.join(map(re.escape, nouns))})"
     if table in RANGES:
@@ -443,21 +448,27 @@ def _any_of(table: str, form: str | None) -> str:
     raise ValueError(f"There is no pattern for a slot {table!r} yet: add it to sentences._any_of.")
 
 
-def strange_name(random: np.random.Generator) -> str:
-    """A name of two or three syllables, such as "Bodilan"; nobody in Toytown has it."""
-    parts = [
-        "bdfgjklmnprstvz"[random.integers(15)] + "aeiou"[random.integers(5)]
-        for _ in range(random.integers(2, 4))
-    ]
-    name = "".join(parts).capitalize() + ["n", "l", "r", "s", "", "", ""][random.integers(7)]
-    return strange_name(random) if (name, "f") in PEOPLE or (name, "m") in PEOPLE else name
+def strange_name(random: np.random.Generator, kept: bool = False) -> str:
+    """A name of two or three syllables, such as "Bodilan"; nobody in Toytown has it.
+
+    kept: one of the tenth of them that no training reads.
+    """
+    while True:
+        parts = [
+            "bdfgjklmnprstvz"[random.integers(15)] + "aeiou"[random.integers(5)]
+            for _ in range(random.integers(2, 4))
+        ]
+        name = "".join(parts).capitalize() + ["n", "l", "r", "s", "", "", ""][random.integers(7)]
+        known = (name, "f") in PEOPLE or (name, "m") in PEOPLE
+        if not known and (zlib.crc32(name.encode()) % 10 == 0) == kept:
+            return name
 
 
 def _sentence(draft: Draft, frame: dict[str, str], language: str, kind: str) -> Sentence:
     english = draft.text(frame["en"], "en")
     said = english if language == "en" else draft.text(frame[language], language)
-    text, spoken = (_polished(EITHER.sub(part, said), language) for part in (r"\1", r"\2"))
-    return Sentence(text, spoken, language, _polished(EITHER.sub(r"\1", english), "en"), kind)
+    text, spoken = (polished(EITHER.sub(part, said), language) for part in (r"\1", r"\2"))
+    return Sentence(text, spoken, language, polished(EITHER.sub(r"\1", english), "en"), kind)
 
 
 def sentence(
@@ -488,7 +499,7 @@ def meeting(random: np.random.Generator) -> list[tuple[str, Sentence]]:
     """
     draft = Draft(random, parallel=False)
     draft.text("{who1} {who2} {who3}", "en")
-    turns = _script(draft, "meeting")
+    turns = script(draft, DATA["scripts"]["meeting"])
     return [
         (draft.chosen[f"who{turn[0]}"][0], _english(draft, turn[2:], "meeting")) for turn in turns
     ]
@@ -497,14 +508,17 @@ def meeting(random: np.random.Generator) -> list[tuple[str, Sentence]]:
 def story(random: np.random.Generator) -> list[Sentence]:
     """A story of 5 or 6 English sentences about one person, an animal and what was lost."""
     draft = Draft(random, parallel=False)
-    return [_english(draft, line, "story") for line in _script(draft, "story")]
+    return [_english(draft, line, "story") for line in script(draft, DATA["scripts"]["story"])]
 
 
-def _script(draft: Draft, name: str) -> list[str]:
-    """One line of each paragraph of a script; of those with "?", three in five."""
-    lines = [draft.pick(_split(part)) for part in _split(DATA["scripts"][name], "\n\n")]
+def script(draft: Draft, text: str) -> list[str]:
+    """One line of each paragraph; of paragraphs that begin with "?", three in five."""
+    parts = [entries(part) for part in entries(text, "\n\n")]
+    lines = [draft.pick(part) for part in parts]
     return [
-        line.removeprefix("?") for line in lines if line[0] != "?" or draft.random.random() < 0.6
+        line.removeprefix("?")
+        for line, part in zip(lines, parts, strict=True)
+        if part[0][0] != "?" or draft.random.random() < 0.6
     ]
 
 

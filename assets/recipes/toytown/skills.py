@@ -14,7 +14,18 @@ from pathlib import Path
 import numpy as np
 
 from . import dialogues, stories
-from .dialogues import NAMES, NO_JOBS
+from .checks import (
+    denies,
+    holds,
+    is_json,
+    is_unknown,
+    plain,
+    same,
+    says,
+    says_any,
+    weighty,
+)
+from .dialogues import HOURS, NAMES, NO_JOBS
 from .sentences import (
     ADJECTIVES,
     EITHER,
@@ -24,10 +35,10 @@ from .sentences import (
     NOUNS,
     PHRASES,
     Draft,
-    _noun_phrase,
-    _polished,
-    _split,
+    entries,
+    noun_phrase,
     number,
+    polished,
     sentence,
     strange_name,
 )
@@ -44,6 +55,7 @@ NUMBERS = {  # from, and below which number
     "second": (0, 21),
     "minutes": (2, 60),
     "age": (18, 90),
+    "hour": (2, 13),
 }
 DAYS = [row["en"] for row in PHRASES["day"]]
 # Pairs of style and skill that training never shows: can it put together what it knows?
@@ -76,39 +88,14 @@ def _any(random: np.random.Generator, options):
     return options[random.integers(len(options))]
 
 
-def _plain(text: str) -> str:
-    return " ".join(re.findall(r"[\w']+", text.lower()))
+def _said(random: np.random.Generator, slot: str, kept: bool = False):
+    """A value for a slot of a function or a form, by the slot's name.
 
-
-def _same(wanted: str) -> Callable[[str], bool]:
-    return lambda answer: _plain(answer) == _plain(wanted)
-
-
-def _holds(wanted: str) -> Callable[[str], bool]:
-    return lambda answer: f" {_plain(wanted)} " in f" {_plain(answer)} "
-
-
-def _unknown(answer: str) -> bool:
-    """Whether it says that it does not know, and nothing long beside."""
-    says = re.search(r"\b(don't|do not) know\b", answer.lower())
-    return bool(says) and len(answer.split()) <= 12
-
-
-def _is_json(wanted: object) -> Callable[[str], bool]:
-    def right(answer: str) -> bool:
-        try:
-            return json.loads(answer) == wanted
-        except json.JSONDecodeError:
-            return False
-
-    return right
-
-
-def _said(random: np.random.Generator, slot: str, strange: float = STRANGE):
-    """A value for a slot of a function or a form, by the slot's name."""
+    kept: every name is one that no training reads.
+    """
     draft = Draft(random, parallel=False)
-    if slot in ("person", "name") and random.random() < strange:
-        return strange_name(random)
+    if slot in ("person", "name") and (kept or random.random() < STRANGE):
+        return strange_name(random, kept)
     if slot in NUMBERS:
         return int(random.integers(*NUMBERS[slot]))
     if slot in ("day", "colour"):
@@ -116,13 +103,14 @@ def _said(random: np.random.Generator, slot: str, strange: float = STRANGE):
     text = {
         "town": "{town1}",
         "place": "{place1.bare}",
+        "beside": "{spot1.bare}",
         "thing": "{object1.bare}",
         "person": "{who1}",
         "name": "{who1}",
         "job": "{role1.bare}",
     }[slot]
     said = EITHER.sub(r"\1", draft.text(text, "en"))
-    return _said(random, slot, strange) if slot == "job" and said in NO_JOBS else said
+    return _said(random, slot, kept) if slot == "job" and said in NO_JOBS else said
 
 
 # The skills ----------------------------------------------------------------------------------
@@ -130,18 +118,21 @@ def _said(random: np.random.Generator, slot: str, strange: float = STRANGE):
 
 def town(random: np.random.Generator) -> Task:
     """A fact of the town: when a place opens or closes, what it is next to."""
-    name = _any(random, DATA["hours"])
-    opens, closes, beside = DATA["hours"][name]
+    name = _any(random, HOURS)
+    opens, closes, beside = HOURS[name]
+    places = {noun.singular["en"] for noun in NOUNS["place"]}
     if random.random() < 0.34:
-        fact = f"The {name} is next to the {beside}."
-        return _task("town", f"Where is the {name}?", fact, _holds(fact))
-    hour, asked, verbs = _any(
-        random,
-        (
-            (opens, "open", ("opens", "ouvre", "abre")),
-            (closes, "close", ("closes", "ferme", "cierra")),
-        ),
+
+        def there(answer: str) -> bool:
+            others = says_any(answer, places - {name, beside})
+            return says(answer, f"next to the {beside}") and not others and not denies(answer)
+
+        return _task("town", f"Where is the {name}?", f"The {name} is next to the {beside}.", there)
+    acts = (
+        (opens, "open", ("opens", "ouvre", "abre")),
+        (closes, "close", ("closes", "ferme", "cierra")),
     )
+    hour, asked, verbs = _any(random, acts)
     words = ENGLISH.number_to_words(hour)
     clock = f"{words} o'clock"
     noun = KNOWN[name]
@@ -150,17 +141,17 @@ def town(random: np.random.Generator) -> Task:
         ("fr", "french", "à {} heures."),
         ("es", "spanish", "a las {}."),
     ):
-        subject = _noun_phrase(noun, None, 1, "the", language)
+        subject = noun_phrase(noun, None, 1, "the", language)
         verb = verbs[LANGUAGES.index(language)]
-        styled[style] = _polished(
+        styled[style] = polished(
             f"{subject} {verb} {ending.format(number(hour, language))}", language
         )
     form = _any(random, ("When does the {} {}?", "At what time does the {} {}?"))
 
     def right(answer: str) -> bool:
-        said = _plain(answer)
-        when = re.search(rf"\bat (?:{words}|{hour})\b", said)
-        return bool(when) and name in said and verbs[0] in said and " not " not in said
+        when = says_any(answer, (f"at {words}", f"at {hour}"))
+        other = {word for _, act, said in acts if act != asked for word in (act, said[0])}
+        return when and not says_any(answer, other | places - {name}) and not denies(answer)
 
     fact = f"The {name} {verbs[0]} at {clock}."
     return _task("town", form.format(name, asked), fact, right, styled=styled)
@@ -171,12 +162,12 @@ def explain(random: np.random.Generator) -> Task:
     word = _any(random, DATA["definitions"])
     forms = ("What is {}?", "Explain what {} is.", "Can you explain to me what {} is?")
     wanted = DATA["definitions"][word]
-    kernel = set(_plain(wanted).split()[3:])
+    kernel = weighty(wanted) - {word}
 
     def right(answer: str) -> bool:
-        said = set(_plain(answer).split())
-        denied = ({"not", "no", "never", "cannot"} & said) - kernel
-        return len(kernel & said) >= 0.8 * len(kernel) and not denied
+        of_it = says_any(answer, (word, "it is"))
+        enough = len(kernel & weighty(answer)) >= 0.8 * len(kernel)
+        return of_it and enough and not denies(answer, allowed=wanted)
 
     return _task("explain", _any(random, forms).format(ENGLISH.a(word)), wanted, right)
 
@@ -184,18 +175,19 @@ def explain(random: np.random.Generator) -> Task:
 def things(random: np.random.Generator) -> Task:
     """So many things of a kind, each once, in numbered lines, in the order of the alphabet."""
     pools = {
-        kind: [name for name in LABELS if THINGS[name]["category"] == kind]
+        kind: {name for name in LABELS if THINGS[name]["category"] == kind}
         for kind in ("animals", "vehicles")
     }
-    pools |= {"colours": list(PAINTS), "names": list(NAMES), "days": DAYS}
+    pools |= {"colours": set(PAINTS), "names": set(NAMES), "days": set(DAYS)}
     kind = _any(random, pools)
     count = int(random.integers(2, min(7, len(pools[kind]) + 1)))
     forms = ("List {} {}.", "Name {} {}.", "Give me {} {}.", "I need a list of {} {}.")
-    chosen = sorted(str(name) for name in random.permutation(pools[kind])[:count])
+    chosen = sorted(str(name) for name in random.permutation(sorted(pools[kind]))[:count])
 
     def right(answer: str) -> bool:
-        found = re.findall(r"^\d+\. (.+)$", answer, re.MULTILINE)
-        return len(set(found)) == len(found) == count and set(found) <= set(pools[kind])
+        found = re.findall(r"^(\d+)\. (.+)$", answer, re.MULTILINE)
+        numbers, said = [int(at) for at, _ in found], {name for _, name in found}
+        return numbers == list(range(1, count + 1)) and len(said) == count and said <= pools[kind]
 
     lines = "\n".join(f"{i}. {name}" for i, name in enumerate(chosen, start=1))
     said = _any(random, (count, ENGLISH.number_to_words(count)))
@@ -212,11 +204,17 @@ def sums(random: np.random.Generator) -> Task:
         "french": f"{a} plus {b} égale {wanted}.",
         "spanish": f"{a} más {b} es igual a {wanted}.",
     }
+
+    def right(answer: str) -> bool:
+        figures = re.findall(r"\d+", answer)
+        in_words = not figures and plain(answer).endswith(plain(ENGLISH.number_to_words(a + b)))
+        return (figures[-1:] == [wanted] or in_words) and not denies(answer)
+
     return _task(
         "sum",
         _any(random, forms).format(a, b),
         f"{a} plus {b} is {wanted}.",
-        lambda answer: re.findall(r"\d+", answer)[-1:] == [wanted],
+        right,
         styled=styled,
     )
 
@@ -228,7 +226,7 @@ def translate(random: np.random.Generator) -> Task:
         pass
     forms = ("Translate to {}: {}", "Say in {}: {}", "How does one say in {}: {}")
     asked = _any(random, forms).format(name, made.english)
-    return _task("translate", asked, made.text, _same(made.text))
+    return _task("translate", asked, made.text, same(made.text))
 
 
 def _short_story(random: np.random.Generator) -> stories.Story:
@@ -254,17 +252,14 @@ def tell(random: np.random.Generator) -> Task:
     forms = ("Write a story about {} at {}.", "Tell me a story about {} and {}.")
 
     def right(answer: str) -> bool:
-        found = [one.strip() for one in re.findall(r"[^.!?]+[.!?]", answer)]
-        here = tale.who in answer and tale.where in answer
-        told = 4 <= len(found) <= 10 and len(set(found)) == len(found)
-        return here and told and stories.fluent(answer)
+        return stories.fluent(answer, tale.who, tale.where)
 
     asked = _any(random, forms).format(tale.who, tale.where)
     return _task("story", asked, tale.text, right)
 
 
-RHYMES = [tuple(pair.split(" / ")) for pair in _split(DATA["poems"]["pairs"])]
-RHYMING = {frozenset(_plain(line).split()[-1] for line in pair) for pair in RHYMES}
+RHYMES = [tuple(pair.split(" / ")) for pair in entries(DATA["poems"]["pairs"])]
+RHYMING = {frozenset(plain(line).split()[-1] for line in pair) for pair in RHYMES}
 
 
 def poem(random: np.random.Generator) -> Task:
@@ -275,9 +270,11 @@ def poem(random: np.random.Generator) -> Task:
     text = "\n".join(line[0].upper() + line[1:] for line in lines)
 
     def right(answer: str) -> bool:
-        ends = [line.split()[-1] for line in map(_plain, answer.split("\n")) if line]
-        pairs = [frozenset(ends[:2]), frozenset(ends[2:])]
-        return len(ends) == 4 and pairs[0] != pairs[1] and set(pairs) <= RHYMING and name in answer
+        lines = [plain(line).split() for line in answer.split("\n") if line]
+        pairs = [frozenset(line[-1] for line in two) for two in (lines[:2], lines[2:])]
+        whole = len(lines) == 4 and all(len(line) > 4 for line in lines)
+        rhymes = pairs[0] != pairs[1] and set(pairs) <= RHYMING
+        return whole and rhymes and says(answer, name)
 
     forms = ("Write a poem about {}.", "I want a poem about {}.", "Make a short poem about {}.")
     return _task("poem", _any(random, forms).format(ENGLISH.a(name)), text, right)
@@ -287,7 +284,7 @@ def feeling(random: np.random.Generator) -> Task:
     """Whether a sentence is positive, negative or neutral."""
     wanted = _any(random, DATA["feelings"])
     draft = Draft(random, parallel=False)
-    line = _any(random, _split(DATA["feelings"][wanted]))
+    line = _any(random, entries(DATA["feelings"][wanted]))
     line = line.replace("{thing}", "{object1.the}").replace("{bare}", "{object1.bare}")
     text = dialogues._filled(draft, line.replace("{place}", "{place1.the}"))
     forms = (
@@ -297,7 +294,8 @@ def feeling(random: np.random.Generator) -> Task:
     )
 
     def right(answer: str) -> bool:
-        return [kind for kind in DATA["feelings"] if kind in _plain(answer).split()] == [wanted]
+        named = [kind for kind in DATA["feelings"] if says(answer, kind)]
+        return named == [wanted] and not denies(answer)
 
     return _task("sentiment", _any(random, forms).format(text), wanted, right)
 
@@ -312,7 +310,7 @@ FORMS = {  # what a form asks for: the names that its fields may have, and texts
         },
         (
             "{name} is {age} years old, works as a {job} and lives in {town}.",
-            "In {town} lives {name}, a {job} of {age} years.",
+            "In {town} lives {name}, a {job}, {age} years old.",
             "Our {job} {name} from {town} is {age}.",
             "{name} ({age}) comes from {town} and is a {job}.",
         ),
@@ -325,7 +323,7 @@ FORMS = {  # what a form asks for: the names that its fields may have, and texts
             "day": ("day", "date", "when"),
         },
         (
-            "{name} ordered {count} times a {thing} on {day}.",
+            "{name} ordered this {count} times on {day}: {thing}.",
             "On {day} {name} wants {count} of these: {thing}.",
             "{day}: {count} x {thing} for {name}.",
         ),
@@ -333,10 +331,10 @@ FORMS = {  # what a form asks for: the names that its fields may have, and texts
 }
 
 
-def extract(random: np.random.Generator, strange: float = STRANGE) -> Task:
-    """JSON by a schema, from a sentence."""
+def extract(random: np.random.Generator, kept: bool = False) -> Task:
+    """JSON by a schema, from a sentence; kept: see `_said`."""
     fields, texts = FORMS[_any(random, FORMS)]
-    values = {key: _said(random, key, strange) for key in fields}
+    values = {key: _said(random, key, kept) for key in fields}
     kept = random.permutation(list(fields))[: random.integers(1, 5)]
     names = {str(key): _any(random, fields[str(key)]) for key in kept}
     schema = {
@@ -346,7 +344,7 @@ def extract(random: np.random.Generator, strange: float = STRANGE) -> Task:
     text = re.sub(r"\ba (?=[aeio])", "an ", _any(random, texts).format(**values))
     forms = ("Extract as JSON {}: {}", "JSON {} from this text: {}", "Fill in {} from: {}")
     asked = _any(random, forms).format(json.dumps(schema), text)
-    return _task("json", asked, json.dumps(wanted), _is_json(wanted))
+    return _task("json", asked, json.dumps(wanted), is_json(wanted))
 
 
 def _function(random: np.random.Generator, kind: str) -> tuple[dict, dict[str, str]]:
@@ -375,7 +373,7 @@ class Offer:
     tools: tuple[dict, ...]
 
 
-def _offered(random: np.random.Generator, strange: float = STRANGE) -> Offer:
+def _offered(random: np.random.Generator, kept: bool = False) -> Offer:
     kinds = [str(kind) for kind in random.permutation(list(DATA["tools"]))]
     if "add" in kinds[1:3]:  # "What is a map?", below, and "What is 2 plus 3?" look too much alike
         kinds.remove("add")
@@ -383,21 +381,21 @@ def _offered(random: np.random.Generator, strange: float = STRANGE) -> Offer:
     others = [_function(random, kind)[0] for kind in kinds[1 : random.integers(1, 4)]]
     tools = [tool, *others]
     random.shuffle(tools)
-    values = {slot: _said(random, slot, strange) for slot in names}
-    asked = _any(random, _split(DATA["tools"][kinds[0]]["asks"])).format(**values)
+    values = {slot: _said(random, slot, kept) for slot in names}
+    asked = _any(random, entries(DATA["tools"][kinds[0]]["asks"])).format(**values)
     asked = re.sub(r"\ba (?=[aeio])", "an ", asked)
     arguments = {names[slot]: value for slot, value in values.items()}
     return Offer(asked, kinds[0], tool["function"]["name"], arguments, values, tuple(tools))
 
 
-def call(random: np.random.Generator, strange: float = STRANGE) -> Task:
+def call(random: np.random.Generator, kept: bool = False) -> Task:
     """A function call, where one of those on offer fits; a plain answer, where none does."""
-    offer = _offered(random, strange)
+    offer = _offered(random, kept)
     if random.random() < 0.2:
         other = _any(random, (explain, feeling))(random)
         return replace(other, skill="call", tools=offer.tools)
     wanted = {"name": offer.name, "arguments": offer.arguments}
-    return _task("call", offer.asked, json.dumps(wanted), _is_json(wanted), tools=offer.tools)
+    return _task("call", offer.asked, json.dumps(wanted), is_json(wanted), tools=offer.tools)
 
 
 def result(random: np.random.Generator) -> Task:
@@ -405,7 +403,8 @@ def result(random: np.random.Generator) -> Task:
     offer = _offered(random)
     value = _any(random, DATA["tools"][offer.kind]["gives"])
     for slot in re.findall(r"\{(\w+)\}", value):
-        value = value.replace(f"{{{slot}}}", str(_said(random, slot)))
+        said = offer.values.get(slot) or _said(random, slot)  # the day that was asked for, say
+        value = value.replace(f"{{{slot}}}", str(said))
     if offer.kind == "add":
         value = offer.values["first"] + offer.values["second"]
     called = {"name": offer.name, "arguments": offer.arguments}
@@ -415,7 +414,7 @@ def result(random: np.random.Generator) -> Task:
         {"role": "assistant", "content": json.dumps(called)},
         {"role": "tool", "content": json.dumps({"result": value})},
     )
-    return Task("result", messages, f"The answer: {value}.", _holds(str(value)), offer.tools)
+    return Task("result", messages, f"The answer: {value}.", holds(str(value)), offer.tools)
 
 
 def describe(random: np.random.Generator) -> Task:
@@ -430,7 +429,7 @@ def describe(random: np.random.Generator) -> Task:
     def said(language: str) -> list[str]:
         nouns = [next(n for n in ALL_THINGS if n.singular["en"] == name) for name in names]
         return [
-            _noun_phrase(noun, c if has else None, n, "many" if n > 1 else "a", language)
+            noun_phrase(noun, c if has else None, n, "many" if n > 1 else "a", language)
             for noun, n, has, c in zip(nouns, counts, coloured, colours, strict=True)
         ]
 
@@ -441,10 +440,11 @@ def describe(random: np.random.Generator) -> Task:
         return f"{words} {where}".strip()
 
     def right(answer: str) -> bool:
-        others = [name for name in LABELS if name not in names]
         wanted = [*said("en"), *([PLACES[place]["where"]] if place else [])]
-        told = all(_holds(part)(answer) for part in wanted)
-        return told and not any(_holds(name)(answer) for name in others if name not in str(wanted))
+        told = all(says(answer, part) for part in wanted)
+        others = {form for name in LABELS for form in (name, THINGS[name]["plural"])}
+        others = {form for form in others if not says_any(" ".join(wanted), (form,))}
+        return told and not says_any(answer, others) and not denies(answer)
 
     found = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
     forms = ("Describe the picture: {}", "What is in the picture? {}", "Found: {}. Describe it.")
@@ -452,8 +452,8 @@ def describe(random: np.random.Generator) -> Task:
         found = sentence("en")
         forms = ("Describe the picture. Caption: {}", "What is in the picture? Caption: {}")
     styled = {
-        "french": _polished(f"je vois {sentence('fr')}.", "fr"),
-        "spanish": _polished(f"veo {sentence('es')}.", "es"),
+        "french": polished(f"je vois {sentence('fr')}.", "fr"),
+        "spanish": polished(f"veo {sentence('es')}.", "es"),
     }
     asked = _any(random, forms).format(found)
     return _task("describe", asked, f"I see {sentence('en')}.", right, styled=styled)
@@ -473,7 +473,7 @@ RELATIONS = {  # what a text says of somebody, and how one asks for it
 }
 
 
-def from_text(random: np.random.Generator, strange: float = STRANGE) -> Task:
+def from_text(random: np.random.Generator, kept: bool = False) -> Task:
     """An answer from a given text, and that it does not know where the text lacks it.
 
     Near misses: the person is there, with something else; what is asked is there, of somebody else.
@@ -481,7 +481,7 @@ def from_text(random: np.random.Generator, strange: float = STRANGE) -> Task:
     people: list[str] = []
     count = int(random.integers(2, 5))
     while len(people) < count:
-        if (name := _said(random, "person", strange)) not in people:
+        if (name := _said(random, "person", kept)) not in people:
             people.append(name)
     facts = []
     for name in people:
@@ -507,10 +507,11 @@ def from_text(random: np.random.Generator, strange: float = STRANGE) -> Task:
 
     def right(answer: str) -> bool:
         if not known:
-            return _unknown(answer)
-        others = {w for n, _, w in facts if n != name and w not in wanted}
-        told = _holds(name)(answer) and _holds(what)(answer) and not _unknown(answer)
-        return told and not any(_holds(other)(answer) for other in others)
+            return is_unknown(answer)
+        others = {word for who, _, said in facts for word in (who, said)}
+        others |= {sentence.split()[1] for sentence, *_ in RELATIONS.values()} - {"is"}
+        others = {word for word in others if not says(wanted, word)}
+        return says(answer, what) and not says_any(answer, others) and not denies(answer)
 
     forms = ("Text: {} Question: {}", "{} {}", "Answer from this text. {} {}")
     asked = _any(random, forms).format(text, RELATIONS[kind][1].format(name))
@@ -520,20 +521,25 @@ def from_text(random: np.random.Generator, strange: float = STRANGE) -> Task:
 
 def beyond(random: np.random.Generator) -> Task:
     """What lies outside the town, or was never heard of: it says that it does not know."""
-    far = _any(random, _split(dialogues.DATA["far"]))
+    far = _any(random, entries(dialogues.DATA["far"]))
     closed = [noun.singular["en"] for noun in NOUNS["place"]]
-    closed = [name for name in closed if name not in DATA["hours"]]
+    closed = [name for name in closed if name not in HOURS]
     new = strange_name(random)
+    a, b = (int(n) for n in random.integers(21, 200, 2))
+    abroad = _any(random, ("German", "Italian", "Chinese", "Latin"))
     asked = _any(
         random,
         (
-            _any(random, _split(dialogues.DATA["talk"]["outside"]["said"])).format(far=far),
+            _any(random, entries(dialogues.DATA["talk"]["outside"]["said"])).format(far=far),
             f"What is {ENGLISH.a(new.lower())}?",
             f"When does the {_any(random, closed)} open?",
             f"Where does {_any(random, (new, _any(random, NAMES)))} live?",
+            f"What is {a} plus {b}?",
+            f"What is {_any(random, (a, a % 21))} {_any(random, ('times', 'minus'))} {b % 21}?",
+            f"Translate to {abroad}: {sentence(random).text}",
         ),
     )
-    return _task("unknown", asked, UNKNOWN, _unknown)
+    return _task("unknown", asked, UNKNOWN, is_unknown)
 
 
 def _conversation(turns: list[dialogues.Turn], system: str, skill: str) -> Task:
@@ -571,7 +577,7 @@ def repeat(random: np.random.Generator) -> Task:
     """Words to say after somebody, most of them never heard: how to spell what one reads."""
     words = " ".join(strange_name(random) for _ in range(random.integers(1, 4)))
     forms = ("Repeat: {}", "Say after me: {}", "Write this: {}")
-    return _task("repeat", _any(random, forms).format(words), words, _same(words))
+    return _task("repeat", _any(random, forms).format(words), words, same(words))
 
 
 # Styles: what one does to an answer, and what is left of it to be judged; None if not obeyed ----
@@ -616,10 +622,10 @@ def persona(random: np.random.Generator, only: tuple[str, str] | None = None) ->
         pair = (style, task.skill)
         if fits and (pair == only if only else pair not in UNSEEN):
             break
-    wording = _any(random, _split(DATA["personas"][style]))
+    wording = _any(random, entries(DATA["personas"][style]))
     system = {"role": "system", "content": f"{SYSTEM} {wording}"}
     if style in OWN:
-        answer, right = task.styled[style], _same(task.styled[style])
+        answer, right = task.styled[style], same(task.styled[style])
     else:
         answer, undone = STYLES[style][0](task.answer), STYLES[style][1]
 

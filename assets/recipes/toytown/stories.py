@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .sentences import EITHER, Draft, _polished, _split, pattern, strange_name
+from .sentences import EITHER, Draft, entries, pattern, polished, script, strange_name
 
 DATA: dict = tomllib.loads(Path(__file__).with_name("stories.toml").read_text("utf-8"))
 PLOTS = tuple(DATA["plots"])
@@ -28,10 +28,16 @@ class Story:
     where: str
 
 
-def story(random: np.random.Generator, plot: str | None = None, strange: float = 0.0) -> Story:
+def story(
+    random: np.random.Generator,
+    plot: str | None = None,
+    strange: float = 0.0,
+    kept: bool = False,
+) -> Story:
     """A story of 4 to 10 sentences; `plot` is one of PLOTS, evenly drawn if None.
 
-    strange: how many of the people have a name from outside Toytown's vocabulary.
+    strange: how many of the people have a name from outside Toytown's vocabulary. kept: of those
+    names, one that no training reads.
     """
     name = plot or PLOTS[random.integers(len(PLOTS))]
     parts = DATA["plots"][name]
@@ -40,58 +46,82 @@ def story(random: np.random.Generator, plot: str | None = None, strange: float =
         draft.text("{who1} {who2}", "en")
         for key in ("who1", "who2"):
             if random.random() < strange:
-                draft.chosen[key] = (strange_name(random), draft.chosen[key][1])
-        opening = draft.text(draft.pick(_split(DATA["opening"])), "en")
+                draft.chosen[key] = (strange_name(random, kept), draft.chosen[key][1])
+        opening = draft.text(draft.pick(entries(DATA["opening"])), "en")
         draft.text(parts["did"], "en")
         lines = [opening]
         around = [key for key in ("scene", "aside") if random.random() < 0.5]
-        lines += [draft.pick(_split(DATA[key])) for key in around]
-        lines += _paragraphs(draft, parts["before"])
-        lines += [draft.pick(_split(parts["event"]))]
-        lines += _paragraphs(draft, parts["after"])
-        lines += [draft.pick(_split(DATA["ending"]))] if random.random() < 0.5 else []
+        lines += [draft.pick(entries(DATA[key])) for key in around]
+        lines += script(draft, parts["before"])
+        lines += [draft.pick(entries(parts["event"]))]
+        lines += script(draft, parts["after"])
+        lines += [draft.pick(entries(DATA["ending"]))] if random.random() < 0.5 else []
         if 4 <= len(lines) <= 10:
             break
     for at in range(1, len(lines)):  # after somebody else, "he" would be somebody else
-        if "{who2}" in lines[at - 1] and lines[at].startswith("{who1.he}"):
-            lines[at] = lines[at].replace("{who1.he}", "{who1}", 1)
+        if re.search(r"\{(who2|role|animal)", lines[at - 1]):
+            lines[at] = _named(lines[at])
     said = [_written(draft, line) for line in lines]
     who, what, where = (draft.text(part, "en") for part in ("{who1}", parts["did"], "{place1.the}"))
     what = EITHER.sub(r"\1", what)
     return Story(" ".join(said), f"{who} {what} at {where}.", who, what, where)
 
 
-def _paragraphs(draft: Draft, text: str) -> list[str]:
-    """One line of each paragraph; of those with "?", three in five."""
-    lines = [draft.pick(_split(part)) for part in _split(text, "\n\n")]
-    marked = [_split(part)[0].startswith("?") for part in _split(text, "\n\n")]
-    return [
-        line.removeprefix("?")
-        for line, may in zip(lines, marked, strict=True)
-        if not may or draft.random.random() < 0.6
-    ]
+def _named(line: str) -> str:
+    """The line, in which the first "he" of its hero is the name."""
+    at = line.find("{who1")
+    return line[:at] + line[at:].replace("{who1.he}", "{who1}", 1) if at >= 0 else line
 
 
 def _written(draft: Draft, line: str) -> str:
-    return _polished(EITHER.sub(r"\1", draft.text(line, "en")), "en")
+    return polished(EITHER.sub(r"\1", draft.text(line, "en")), "en")
+
+
+COMMON = ("scene", "aside", "ending")
+HERO, HERE = "Hero", "the Place"  # stand for who and where while a story is read
 
 
 @cache
-def _lines() -> re.Pattern:
-    """Any line of any story, with any person, place and thing in its slots."""
-    tables = [DATA[key] for key in ("opening", "scene", "aside", "ending")]
-    tables += [plot[key] for plot in DATA["plots"].values() for key in ("before", "event", "after")]
-    lines = {line.removeprefix("?") for table in tables for line in _split(table) if line}
-    lines |= {line.replace("{who1.he}", "{who1}", 1) for line in lines}
-    ways = "|".join(pattern(line) for line in sorted(lines, key=len, reverse=True))
-    return re.compile(f"(?:{ways})(?: |$)", re.IGNORECASE)
+def _lines(plot: str) -> re.Pattern:
+    """Any line of a plot's stories about HERO at HERE; the group says if it opens one, or is it."""
+    known = {"{who1}": HERO, "{place1.the}": HERE}
+    parts = DATA["plots"][plot]
+    tables = {
+        "opening": [DATA["opening"]],
+        "event": [parts["event"]],
+        "other": [*(DATA[key] for key in COMMON), parts["before"], parts["after"]],
+    }
+    ways = []
+    for kind, texts in tables.items():
+        lines = {line.removeprefix("?") for text in texts for line in entries(text) if line}
+        lines = sorted(lines | {_named(line) for line in lines}, key=len, reverse=True)
+        said = "|".join(pattern(line, lambda slot: known.get(slot[0])) for line in lines)
+        ways.append(f"(?P<{kind}>{said})")
+    return re.compile(f"(?:{'|'.join(ways)})(?: |$)", re.IGNORECASE)
 
 
-def fluent(text: str) -> bool:
-    """Whether a text is English as the stories have it: each of its lines is one of theirs."""
-    while text and (line := _lines().match(text)):
-        text = text[line.end() :]
-    return not text
+def fluent(text: str, who: str, where: str) -> bool:
+    """Whether a text tells a story about `who` at `where` as Toytown tells them.
+
+    It begins as one, tells one event and what belongs to it, in 4 to 10 lines, none of them twice.
+    """
+    marked = re.sub(rf"\b{re.escape(who)}\b", HERO, text)
+    marked = re.sub(rf"\b{re.escape(where)}\b", HERE, marked, flags=re.IGNORECASE)
+    return any(_told(marked, _lines(plot)) for plot in PLOTS)
+
+
+def _told(text: str, lines: re.Pattern) -> bool:
+    found: list[re.Match] = []
+    at = 0
+    while at < len(text):
+        if not (line := lines.match(text, at)):
+            return False
+        found.append(line)
+        at = line.end()
+    kinds = [line.lastgroup for line in found]
+    once = len({line[0].strip() for line in found}) == len(found)
+    begins = kinds[:1] == ["opening"] and kinds.count("opening") == kinds.count("event") == 1
+    return begins and once and 4 <= len(found) <= 10
 
 
 def facts_right(story: Story, summary: str) -> dict[str, bool]:
