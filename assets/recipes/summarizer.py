@@ -22,7 +22,7 @@ from writers import train as trained_writer
 
 TOKENS = 1_600
 WIDTH = 160
-STEPS, BATCH = 2_400, 64
+STEPS, BATCH = 2_000, 64
 STRANGE = 0.25  # of the names, so that it learns to spell what it reads
 TEST_STORIES, FRESH = 500, 10_000
 

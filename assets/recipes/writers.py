@@ -187,6 +187,7 @@ def train(
     print(f"{args.build.name}: {parameters(model):,} parameters, {steps} steps of {batch} pairs")
     _keep_memory()
     more = {"per_device_train_batch_size": 1, "bf16": True, "learning_rate": 2e-3} | more
+    more["eval_steps"] = max(1, steps // 6)
     more["train_sampling_strategy"] = "sequential"  # a draw of Pairs is four batches in a row
     more |= {"eval_strategy": "no"} if args.smoke else {}
     if ACCELERATED:

@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -473,11 +474,20 @@ RELATIONS = {  # what a text says of somebody, and how one asks for it
 }
 
 
-def from_text(random: np.random.Generator, kept: bool = False) -> Task:
-    """An answer from a given text, and that it does not know where the text lacks it.
+@dataclass(frozen=True)
+class _Fact:
+    """What a text says of somebody: kind is of RELATIONS."""
 
-    Near misses: the person is there, with something else; what is asked is there, of somebody else.
-    """
+    name: str
+    kind: str
+    what: str
+
+    def __str__(self) -> str:
+        return RELATIONS[self.kind][0].format(self.name, self.what)
+
+
+def _facts(random: np.random.Generator, kept: bool) -> list[_Fact]:
+    """One or two facts about each of two to four people, in any order."""
     people: list[str] = []
     count = int(random.integers(2, 5))
     while len(people) < count:
@@ -490,33 +500,61 @@ def from_text(random: np.random.Generator, kept: bool = False) -> Task:
             what = str(_said(random, "age"))
             if slot:
                 what = EITHER.sub(r"\1", Draft(random, parallel=False).text(slot, "en"))
-            facts.append((name, str(kind), what))
+            facts.append(_Fact(name, str(kind), what))
     random.shuffle(facts)
-    text = " ".join(RELATIONS[kind][0].format(name, what) for name, kind, what in facts)
-    if known := bool(random.random() < 0.65):
-        name, kind, what = _any(random, facts)
-        wanted = RELATIONS[kind][0].format(name, what)
-    else:
-        wanted, said = UNKNOWN, {(name, kind) for name, kind, _ in facts}
-        kinds = {kind for _, kind, _ in facts}
-        near = [(n, k) for n in people for k in RELATIONS if (n, k) not in said]
-        near = [one for one in near if one[1] in kinds] or near
-        name, kind = _any(random, near)
-        if random.random() < 0.3:
-            name = _any(random, [n for n in NAMES if n not in people])
+    return facts
+
+
+def _missing(random: np.random.Generator, facts: list[_Fact], kept: bool) -> tuple[str, str]:
+    """A name and a kind of fact that a text lacks, though it has the two apart, if there are such.
+
+    The person is there, with something else; what is asked is there, of somebody else.
+    """
+    people, kinds = ({getattr(fact, key) for fact in facts} for key in ("name", "kind"))
+    near = {(name, kind) for name in people for kind in kinds}
+    near -= {(fact.name, fact.kind) for fact in facts}
+    if near and random.random() < 0.7:
+        return _any(random, sorted(near))
+    while (name := _said(random, "person", kept)) in people:
+        pass
+    return name, _any(random, sorted(kinds))
+
+
+def from_text(random: np.random.Generator, kept: bool = False, alone: bool = False) -> Task:
+    """An answer from a given text, and that it does not know where the text lacks it.
+
+    alone: one question; else often several about the same text. kept: see `_said`.
+    """
+    facts = _facts(random, kept)
+    text = " ".join(map(str, facts))
+    count = 1 if alone or random.random() < 0.4 else int(random.integers(2, 6))
+    form = _any(random, ("Text: {} Question: {}", "{} {}", "Answer from this text. {} {}"))
+    turns: list[dict[str, str]] = []
+    asked = set()
+    while len(turns) < 2 * count:
+        fact = _any(random, facts) if random.random() < 0.6 else None
+        name, kind = (fact.name, fact.kind) if fact else _missing(random, facts, kept)
+        if (name, kind) in asked and len(asked) < len(facts):
+            continue
+        asked.add((name, kind))
+        question = RELATIONS[kind][1].format(name)
+        turns += [
+            {"role": "user", "content": question if turns else form.format(text, question)},
+            {"role": "assistant", "content": str(fact) if fact else UNKNOWN},
+        ]
+    *turns, last = turns
 
     def right(answer: str) -> bool:
-        if not known:
+        if not fact:
             return is_unknown(answer)
-        others = {word for who, _, said in facts for word in (who, said)}
+        others = {word for other in facts for word in (other.name, other.what)}
         others |= {sentence.split()[1] for sentence, *_ in RELATIONS.values()} - {"is"}
-        others = {word for word in others if not says(wanted, word)}
-        return says(answer, what) and not says_any(answer, others) and not denies(answer)
+        others = {word for word in others if not says(str(fact), word)}
+        return says(answer, fact.what) and not says_any(answer, others) and not denies(answer)
 
-    forms = ("Text: {} Question: {}", "{} {}", "Answer from this text. {} {}")
-    asked = _any(random, forms).format(text, RELATIONS[kind][1].format(name))
-    styled = {"short": f"{what[0].upper()}{what[1:]}."} if known else {}
-    return _task("from text", asked, wanted, right, styled=styled)
+    system = {"role": "system", "content": SYSTEM}
+    styled = {"short": f"{fact.what[0].upper()}{fact.what[1:]}."} if fact else {}
+    return Task("from text", (system, *turns), last["content"], right, styled=styled)
 
 
 def beyond(random: np.random.Generator) -> Task:
@@ -608,6 +646,9 @@ STYLES: dict[str, tuple[Callable[[str], str], Callable[[str], str | None]]] = {
     "quoted": (lambda a: json.dumps({"answer": a}), _quoted),
 }
 OWN = ("short", "french", "spanish")  # styles in which the skill itself has another answer
+# How often a style is drawn: those oftener that change every word.
+HARD = {"short": 2.0, "french": 2.0, "spanish": 2.0, "loud": 2.0, "quiet": 1.5}
+WEIGHTS = {style: HARD.get(style, 1.0) for style in (*STYLES, *OWN)}
 
 
 def persona(random: np.random.Generator, only: tuple[str, str] | None = None) -> Task:
@@ -615,9 +656,11 @@ def persona(random: np.random.Generator, only: tuple[str, str] | None = None) ->
 
     only: the pair of style and skill to draw, which may be one of UNSEEN.
     """
+    about = (town, explain, sums, describe, partial(from_text, alone=True))
+    styles, weights = list(WEIGHTS), np.array(list(WEIGHTS.values()))
+    style = only[0] if only else str(random.choice(styles, p=weights / weights.sum()))
     while True:
-        task = _any(random, (town, explain, sums, describe, from_text))(random)
-        style = _any(random, [*STYLES, *OWN])
+        task = _any(random, about)(random)
         fits = style in STYLES or style in task.styled
         pair = (style, task.skill)
         if fits and (pair == only if only else pair not in UNSEEN):
@@ -644,9 +687,9 @@ SKILLS = {
 }  # fmt: skip
 # What is hard to learn comes more often than the rest.
 OFTEN = {
-    "translate": 5.0, "from text": 3.0, "memory": 3.0, "persona": 2.5, "sum": 2.0, "json": 2.0,
-    "call": 2.0, "summarise": 1.5, "talk": 1.5, "town": 0.6, "explain": 0.6, "poem": 0.6,
-    "sentiment": 0.6, "unknown": 0.6,
+    "from text": 7.0, "persona": 7.0, "translate": 5.0, "memory": 2.5, "json": 2.0, "call": 2.0,
+    "sum": 1.5, "summarise": 1.5, "talk": 1.2, "list": 0.7, "unknown": 0.7, "repeat": 0.7,
+    "town": 0.4, "explain": 0.4, "poem": 0.4, "sentiment": 0.4,
 }  # fmt: skip
 SHARES = np.array([OFTEN.get(name, 1.0) for name in SKILLS])
 
