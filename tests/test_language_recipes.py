@@ -50,6 +50,7 @@ def test_the_assistant_learns_from_its_own_turns_alone():
         one = assistant.conversation(seed("train", index))
         row = assistant.row(words, one)
         own = words.decode([token for token in row["labels"] if token != -100])
+        own = own.replace("<|im_end|> ", "<|im_end|>")  # a line's first word has its space
         said = [turn["content"] for turn in one.messages if turn["role"] == "assistant"]
         assert own == "".join(f"{text}<|im_end|>" for text in said)
 

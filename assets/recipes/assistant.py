@@ -16,19 +16,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from toytown import skills
-from toytown.skills import SKILLS, SYSTEM, UNSEEN, Task, task
-from training import facts, in_evaluation, parameters, plain, run, save_checkpoint, write_history
+from toytown.skills import SKILLS, task
+from toytown.styles import UNSEEN
+from toytown.tasks import SYSTEM, Task
+from training import facts, in_evaluation, parameters, plain, run
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.modeling_outputs import CausalLMOutput
-from writers import DEVICE, collated, merges, seed, table
+from writers import collated, effort, merges, seed, table
 from writers import train as trained_writer
 
-TOKENS = 2_000
+TOKENS = 2_600
 WIDTH = 192
 WINDOW = 1_024  # tokens that it can hold; training shows it some 300 at most
-STEPS, BATCH = 4_400, 48
+STEPS, BATCH = 4_600, 48
+SECONDS = 0.0  # of a step on two CPU cores
 # How an assistant may be told what it is: a learner has words of their own.
 OTHERWISE = ("You are a helpful assistant.", "You help people.", "Answer what you are asked.", "")
 OTHER = 0.3  # of the conversations
@@ -100,12 +103,21 @@ def tokenizer() -> PreTrainedTokenizerFast:
         for i in range(6_000)
         for message in conversation(seed("train", i)).messages
     ]
+    texts += [text.upper() for text in texts[::4]]  # a persona may write in capitals
+    texts = [f" {text}".replace("\n", "\n ") for text in texts]
+    texts += ["system", "user", "assistant", "tool"] * 1_000  # a token each: they are in every turn
     level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     vocab, pairs = merges(texts, TOKENS, level)
     for old, new in (("<s>", "<|im_start|>"), ("</s>", "<|im_end|>"), ("<unk>", "<|endoftext|>")):
         vocab[new] = vocab.pop(old)
     made = Tokenizer(models.BPE(vocab, pairs))
-    made.pre_tokenizer, made.decoder = level, decoders.ByteLevel()
+    # A word is the same tokens at the start of a line as within it. Else a small model would have
+    # to learn of each name, and of each piece of one, that "Ada" is what it has read as " Ada".
+    made.normalizer = normalizers.Replace(Regex(r"\n(?=\S)"), "\n ")
+    made.pre_tokenizer = level
+    made.decoder = decoders.Sequence(
+        [decoders.ByteLevel(), decoders.Replace("\n ", "\n"), decoders.Strip(" ", 1, 0)]
+    )
     words = PreTrainedTokenizerFast(
         tokenizer_object=made,
         bos_token="<|im_start|>",
@@ -214,21 +226,24 @@ def measured(
 def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     words = tokenizer()
-    model = model_of(words)
-    log = trained_writer(
+
+    def finish(model: Learner) -> LlamaForCausalLM:
+        kept = plain(model, LlamaForCausalLM)
+        kept.generation_config = model.generation_config
+        return kept
+
+    trained_writer(
         args,
-        model,
+        model_of(words),
+        words,
         lambda random: row(words, conversation(random)),
         lambda rows: collated(words, rows),
         lambda model: measured(model, words, "validation", 12),
         STEPS,
         BATCH,
         length=lambda one: len(one["input_ids"]),
+        finish=finish,
     )
-    kept = plain(model, LlamaForCausalLM)
-    kept.generation_config = model.generation_config
-    save_checkpoint(kept, words, args.output)
-    write_history(args.output, log, DEVICE)
 
 
 # What lies outside its world; the card shows what it answers.
@@ -266,46 +281,52 @@ def seen(each: int, first: int) -> dict[str, float]:
     }
 
 
-def examined(
-    model: LlamaForCausalLM, words: PreTrainedTokenizerFast, each: int, first: int
-) -> dict:
-    """What the card says beside `measured`, of `each` test tasks from `first` on.
-
-    `unseen`: by pair of style and skill that training never showed. `names`: by skill, where every
-    name is new. `distinct`: of five stories at temperature 1 to one request, how many different
-    ones are fluent, on average over ten requests. `repeatable`: whether greedy answers are the same
-    again. `outside`: its answers.
-    """
-    unseen = {
+def unseen(model, words, each: int, first: int) -> dict[str, float]:
+    """By pair of style and skill that training never showed, how many of `each` are right."""
+    return {
         " + ".join(pair): right(
             model, words, drawn(each, first, partial(skills.persona, only=pair))
         )
         for pair in sorted(UNSEEN)
     }
-    strange = {
+
+
+def with_new_names(model, words, each: int, first: int) -> dict[str, float]:
+    """By skill, how many of `each` are right where every name is one that no training read."""
+    return {
         name: right(model, words, drawn(each, first, partial(SKILLS[name], kept=True)))
         for name in ("json", "call", "from text")
     }
-    stories = drawn(10, first, SKILLS["story"])
+
+
+def distinct(model, words, first: int) -> list[int]:
+    """Of five stories at temperature 1, how many different ones are fluent; for ten requests."""
+    asked = drawn(10, first, SKILLS["story"])
     torch.manual_seed(0)
-    texts = replies(
-        model, words, [one for one in stories for _ in range(5)], do_sample=True, temperature=1.0
-    )
-    fluent = [
+    five = [one for one in asked for _ in range(5)]
+    texts = replies(model, words, five, do_sample=True, temperature=1.0)
+    return [
         len({text for text in texts[5 * i : 5 * i + 5] if one.right(text)})
-        for i, one in enumerate(stories)
+        for i, one in enumerate(asked)
     ]
+
+
+def repeatable(model, words, first: int) -> bool:
+    """Whether greedy answers to ten requests are the same again."""
+    asked = drawn(10, first, SKILLS["story"])
+    return replies(model, words, asked) == replies(model, words, asked)
+
+
+def outside(model, words) -> dict[str, str]:
+    """What it answers to what lies outside its world."""
     asked = [
         Task("", ({"role": "user", "content": text},), "", lambda answer: True) for text in OUTSIDE
     ]
-    return {
-        "unseen": unseen,
-        "strange": strange,
-        "distinct": float(np.mean(fluent)),
-        "most": float(np.mean(np.array(fluent) >= 4)),
-        "repeatable": replies(model, words, stories) == replies(model, words, stories),
-        "outside": dict(zip(OUTSIDE, replies(model, words, asked), strict=True)),
-    }
+    return dict(zip(OUTSIDE, replies(model, words, asked), strict=True))
+
+
+def _scores(found: dict[str, float]) -> str:
+    return table([(name, f"{score:.2f}") for name, score in found.items()])
 
 
 def card(folder: Path) -> str:
@@ -314,7 +335,7 @@ def card(folder: Path) -> str:
     words = PreTrainedTokenizerFast.from_pretrained(folder)
     scores = measured(model, words, "test", TEST_EACH, FRESH)
     mean = scores.pop("mean")
-    more = examined(model, words, TEST_EACH, FRESH)
+    fluent = distinct(model, words, FRESH)
     asks = {name: SKILLS[name](seed("test", 0)).messages[-1]["content"] for name in SKILLS}
     known = seen(TEST_EACH, FRESH)
     return CARD.format(
@@ -326,13 +347,14 @@ def card(folder: Path) -> str:
         ),
         training=SEEN,
         mean=mean,
-        names=table([(name, f"{score:.2f}") for name, score in more["strange"].items()]),
-        unseen=table([(pair, f"{score:.2f}") for pair, score in more["unseen"].items()]),
-        **{key: more[key] for key in ("distinct", "most")},
-        repeatable="the same" if more["repeatable"] else "not the same",
-        outside=table(list(more["outside"].items())),
+        names=_scores(with_new_names(model, words, TEST_EACH, FRESH)),
+        unseen=_scores(unseen(model, words, TEST_EACH, FRESH)),
+        distinct=np.mean(fluent),
+        most=np.mean(np.array(fluent) >= 4),
+        repeatable="the same" if repeatable(model, words, FRESH) else "not the same",
+        outside=table(list(outside(model, words).items())),
         each=TEST_EACH,
-        batch=BATCH,
+        effort=effort(folder, f"{BATCH} conversations", SECONDS),
         parameters=parameters(model),
         **facts(folder),
     )
@@ -366,8 +388,10 @@ print(assistant(messages)[0]["generated_text"][-1]["content"])
 
 {each} tasks of each skill whose seeds no training has seen, answered greedily and judged for
 meaning by the checkers of [skills.py](../../recipes/toytown/skills.py); their mean is {mean:.3f}.
-Toytown is small: the last column says how many of them were asked word for word in a tenth of the
-training ({training:,} tasks), too. Where it is high, a right answer may be known by heart.
+Words are compared one by one only where one answer is right (translate, repeat, and what a persona
+says in French, in Spanish or in few words). Toytown is small: the last column says how many of them
+were asked word for word in a tenth of the training ({training:,} tasks), too. Where it is high, a
+right answer may be known by heart.
 
 | skill | such as | right | seen |
 |---|---|---|---|
@@ -398,8 +422,7 @@ not know; often it does not.
 
 ## Training
 
-`python assets/recipes/assistant.py`: {steps:,} steps of {batch} conversations in {minutes:.0f}
-minutes on two CPU cores; `training.json` has the curve. It learns from the assistant's turns alone.
+`python assets/recipes/assistant.py`: {effort}. It learns from the assistant's turns alone.
 """
 
 

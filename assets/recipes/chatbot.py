@@ -15,15 +15,16 @@ from pathlib import Path
 import numpy as np
 from tokenizers import pre_tokenizers, processors
 from toytown.dialogues import FACTS, INTENTS, LATER, Turn, acceptable, dialogue
-from training import facts, in_evaluation, parameters, run, save_checkpoint, write_history
+from training import facts, in_evaluation, parameters, run
 from transformers import BlenderbotConfig, BlenderbotForConditionalGeneration, BlenderbotTokenizer
-from writers import DEVICE, Pair, answers, encoded, merges, seed, table
+from writers import Pair, answers, effort, encoded, merges, seed, table
 from writers import train as trained_writer
 
 TOKENS = 1_400
 WIDTH = 160
 WINDOW = 128  # tokens, as many as facebook/blenderbot-400M-distill reads
 STEPS, BATCH = 2_400, 64
+SECONDS = 0.0  # of a step on two CPU cores
 BETWEEN = "</s> <s>"  # two turns
 STRANGE = 0.5  # of the names and towns, so that it learns to spell what it reads
 OFTEN = {"told": 2.0, "never": 2.0, "asked": 4.0, "spelt": 6.0}  # turns, by what they teach
@@ -128,18 +129,16 @@ def measured(
 def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     words = tokenizer()
-    model = model_of(words)
-    log = trained_writer(
+    trained_writer(
         args,
-        model,
+        model_of(words),
+        words,
         pair,
         lambda pairs: encoded(words, pairs),
         lambda model: measured(model, words, "validation", 60),
         STEPS,
         BATCH,
     )
-    save_checkpoint(model, words, args.output)
-    write_history(args.output, log, DEVICE)
 
 
 # What lies outside its world; the card shows what it answers.
@@ -193,7 +192,7 @@ def card(folder: Path) -> str:
         known=len(FACTS),
         later=LATER,
         window=WINDOW,
-        batch=BATCH,
+        effort=effort(folder, f"{BATCH} turns", SECONDS),
         parameters=parameters(model),
         **facts(folder),
     )
@@ -253,9 +252,8 @@ count, or remember anything that is no longer in the text that it is given.
 
 ## Training
 
-`python assets/recipes/chatbot.py`: {steps:,} steps of {batch} turns in {minutes:.0f} minutes on two
-CPU cores; `training.json` has the curve. Half of the names and towns that people give in training
-are spelt at random, so that it learns to copy what it reads.
+`python assets/recipes/chatbot.py`: {effort}. Half of the names and towns that people give in
+training are spelt at random, so that it learns to copy what it reads.
 """
 
 

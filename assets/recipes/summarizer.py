@@ -15,14 +15,15 @@ import numpy as np
 from rouge_score.rouge_scorer import RougeScorer
 from tokenizers import pre_tokenizers
 from toytown.stories import PLOTS, Story, facts_right, story
-from training import facts, in_evaluation, parameters, run, save_checkpoint, write_history
+from training import facts, in_evaluation, parameters, run
 from transformers import BartConfig, BartForConditionalGeneration, BartTokenizer
-from writers import DEVICE, Pair, answers, encoded, merges, seed, table
+from writers import Pair, answers, effort, encoded, merges, seed, table
 from writers import train as trained_writer
 
 TOKENS = 1_600
 WIDTH = 160
 STEPS, BATCH = 2_000, 64
+SECONDS = 0.0  # of a step on two CPU cores
 STRANGE = 0.25  # of the names, so that it learns to spell what it reads
 TEST_STORIES, FRESH = 500, 10_000
 
@@ -100,18 +101,16 @@ def measured(
 def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     words = tokenizer()
-    model = model_of(words)
-    log = trained_writer(
+    trained_writer(
         args,
-        model,
+        model_of(words),
+        words,
         pair,
         lambda pairs: encoded(words, pairs),
         lambda model: measured(model, words, "validation", 100),
         STEPS,
         BATCH,
     )
-    save_checkpoint(model, words, args.output)
-    write_history(args.output, log, DEVICE)
 
 
 # What lies outside its world; the card shows what it makes of it.
@@ -170,7 +169,7 @@ def card(folder: Path) -> str:
         outside=table(outside),
         stories=TEST_STORIES,
         plots=len(PLOTS),
-        batch=BATCH,
+        effort=effort(folder, f"{BATCH} stories", SECONDS),
         parameters=parameters(model),
         **facts(folder),
     )
@@ -230,8 +229,7 @@ that nothing happened, or write two sentences.
 
 ## Training
 
-`python assets/recipes/summarizer.py`: {steps:,} steps of {batch} stories in {minutes:.0f} minutes
-on two CPU cores; `training.json` has the curve. A quarter of the names in them is spelt at random,
+`python assets/recipes/summarizer.py`: {effort}. A quarter of the names in them is spelt at random,
 so that it learns to copy what it reads.
 """
 

@@ -12,20 +12,30 @@ import shutil
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch.utils.data import Dataset, get_worker_info
-from training import MuonTrainer, parameters, trained, trainer_arguments
+from training import (
+    MuonTrainer,
+    facts,
+    parameters,
+    save_checkpoint,
+    trained,
+    trainer_arguments,
+    write_history,
+)
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 SEEDS = {"train": 0, "validation": 1, "test": 2}
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # as in the models on the Hub
 ACCELERATED = torch.cuda.is_available()
-DEVICE = f"one {torch.cuda.get_device_name()}" if ACCELERATED else "two CPU cores"
+CORES = "two CPU cores"
+DEVICE = f"one {torch.cuda.get_device_name()}" if ACCELERATED else CORES
 
 
 @dataclass(frozen=True)
@@ -162,17 +172,20 @@ def answers(
 def train(
     args: Namespace,
     model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     pairs: Callable[[np.random.Generator], Row],
     encode: Callable[[list[Row]], dict[str, torch.Tensor]],
     examined: Callable[[PreTrainedModel], dict[str, float]],
     steps: int,
     batch: int,
     length: Callable[[Row], int] = lambda pair: len(pair.source) + len(pair.target),
+    finish: Callable[[PreTrainedModel], PreTrainedModel] = lambda model: model,
     **more,
-) -> list[dict]:
-    """Train a writer on pairs, or on whatever `encode` makes a batch of; returns the log.
+) -> None:
+    """Train a writer from the last state on, and write the checkpoint, without its card.
 
-    examined(model): the measurement on validation. length: of a pair, in any unit.
+    It learns from pairs, or from whatever `encode` makes a batch of. examined(model): the
+    measurement on validation. length: of a pair, in any unit. finish(model): what is kept of it.
     """
     set_seed(args.seed)
     # On a CPU, the backward pass of torch's fused attention takes longer than all else together.
@@ -200,7 +213,9 @@ def train(
         data_collator=lambda batches: batches[0],
     )
     trainer.examined = examined
-    return trained(trainer, pairs)
+    log = trained(trainer, pairs)
+    save_checkpoint(finish(model), tokenizer, args.output)
+    write_history(args.output, log, DEVICE)
 
 
 def _keep_memory() -> None:
@@ -212,6 +227,20 @@ def _keep_memory() -> None:
         libc = ctypes.CDLL(None)
         for name, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):
             libc.mallopt(name, value)
+
+
+def effort(folder: Path, batch: str, seconds: float) -> str:
+    """What a card says of how the checkpoint in `folder` was trained.
+
+    batch: "64 stories". seconds: of a step on two CPU cores.
+    """
+    known = facts(folder)
+    said = "{steps:,} steps of {batch}, {minutes:.0f} minutes on {device}"
+    if known["device"] != CORES:
+        known["slowly"] = known["steps"] * seconds / 60
+        said += " (on {cores} a step takes {seconds:.2f} s, and all about {slowly:.0f} minutes)"
+    said += "; `training.json` has the curve"
+    return said.format(batch=batch, cores=CORES, seconds=seconds, **known)
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

@@ -7,8 +7,7 @@ skills.toml, the world in the tables of the other generators.
 import json
 import re
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,15 +25,14 @@ from .checks import (
     says_any,
     weighty,
 )
-from .dialogues import HOURS, NAMES, NO_JOBS
+from .dialogues import HOURS, NAMES
+from .reading import from_text
 from .sentences import (
     ADJECTIVES,
-    EITHER,
     ENGLISH,
     KNOWN,
     LANGUAGES,
     NOUNS,
-    PHRASES,
     Draft,
     entries,
     noun_phrase,
@@ -43,83 +41,27 @@ from .sentences import (
     sentence,
     strange_name,
 )
+from .styles import OWN, STYLES, UNSEEN, WEIGHTS
+from .tasks import (
+    DAYS,
+    NUMBERS,
+    STRANGE,
+    SYSTEM,
+    UNKNOWN,
+    Task,
+    one_of,
+    said_in,
+    task_of,
+)
 from .vocabulary import LABELS, PAINTS, PLACES, THINGS, listed
 
 DATA: dict = tomllib.loads(Path(__file__).with_name("skills.toml").read_text("utf-8"))
-SYSTEM = "You are a helpful assistant in Toytown."
-UNKNOWN = "I don't know."
-STRANGE = 0.3  # of the names in texts, functions and forms are outside Toytown's vocabulary
-NUMBERS = {  # from, and below which number
-    "count": (2, 20),
-    "people": (2, 13),
-    "first": (0, 21),
-    "second": (0, 21),
-    "minutes": (2, 60),
-    "age": (18, 90),
-    "hour": (2, 13),
-}
-DAYS = [row["en"] for row in PHRASES["day"]]
-# Pairs of style and skill that training never shows: can it put together what it knows?
-UNSEEN = {("pirate", "sum"), ("robot", "explain"), ("loud", "town"), ("french", "describe")}
-
-
-@dataclass(frozen=True)
-class Task:
-    """A conversation up to a request, a good answer, and what every good answer fulfils.
-
-    tools: functions on offer, as `apply_chat_template` takes them. styled: the answer in French, in
-    Spanish and in few words, where the skill has them; `right` is then not asked.
-    """
-
-    skill: str
-    messages: tuple[dict[str, str], ...]  # role: system, user, assistant or tool; content
-    answer: str
-    right: Callable[[str], bool]
-    tools: tuple[dict, ...] = ()
-    styled: dict[str, str] = field(default_factory=dict)
-
-
-def _task(skill: str, user: str, answer: str, right: Callable[[str], bool], **more) -> Task:
-    turns = ({"role": "system", "content": SYSTEM}, {"role": "user", "content": user})
-    return Task(skill, turns, answer, right, **more)
-
-
-def _any(random: np.random.Generator, options):
-    options = list(options)
-    return options[random.integers(len(options))]
-
-
-def _said(random: np.random.Generator, slot: str, kept: bool = False):
-    """A value for a slot of a function or a form, by the slot's name.
-
-    kept: every name is one that no training reads.
-    """
-    draft = Draft(random, parallel=False)
-    if slot in ("person", "name") and (kept or random.random() < STRANGE):
-        return strange_name(random, kept)
-    if slot in NUMBERS:
-        return int(random.integers(*NUMBERS[slot]))
-    if slot in ("day", "colour"):
-        return _any(random, DAYS if slot == "day" else PAINTS)
-    text = {
-        "town": "{town1}",
-        "place": "{place1.bare}",
-        "beside": "{spot1.bare}",
-        "thing": "{object1.bare}",
-        "person": "{who1}",
-        "name": "{who1}",
-        "job": "{role1.bare}",
-    }[slot]
-    said = EITHER.sub(r"\1", draft.text(text, "en"))
-    return _said(random, slot, kept) if slot == "job" and said in NO_JOBS else said
-
-
 # The skills ----------------------------------------------------------------------------------
 
 
 def town(random: np.random.Generator) -> Task:
     """A fact of the town: when a place opens or closes, what it is next to."""
-    name = _any(random, HOURS)
+    name = one_of(random, HOURS)
     opens, closes, beside = HOURS[name]
     places = {noun.singular["en"] for noun in NOUNS["place"]}
     if random.random() < 0.34:
@@ -128,12 +70,14 @@ def town(random: np.random.Generator) -> Task:
             others = says_any(answer, places - {name, beside})
             return says(answer, f"next to the {beside}") and not others and not denies(answer)
 
-        return _task("town", f"Where is the {name}?", f"The {name} is next to the {beside}.", there)
+        return task_of(
+            "town", f"Where is the {name}?", f"The {name} is next to the {beside}.", there
+        )
     acts = (
         (opens, "open", ("opens", "ouvre", "abre")),
         (closes, "close", ("closes", "ferme", "cierra")),
     )
-    hour, asked, verbs = _any(random, acts)
+    hour, asked, verbs = one_of(random, acts)
     words = ENGLISH.number_to_words(hour)
     clock = f"{words} o'clock"
     noun = KNOWN[name]
@@ -147,7 +91,7 @@ def town(random: np.random.Generator) -> Task:
         styled[style] = polished(
             f"{subject} {verb} {ending.format(number(hour, language))}", language
         )
-    form = _any(random, ("When does the {} {}?", "At what time does the {} {}?"))
+    form = one_of(random, ("When does the {} {}?", "At what time does the {} {}?"))
 
     def right(answer: str) -> bool:
         when = says_any(answer, (f"at {words}", f"at {hour}"))
@@ -155,12 +99,12 @@ def town(random: np.random.Generator) -> Task:
         return when and not says_any(answer, other | places - {name}) and not denies(answer)
 
     fact = f"The {name} {verbs[0]} at {clock}."
-    return _task("town", form.format(name, asked), fact, right, styled=styled)
+    return task_of("town", form.format(name, asked), fact, right, styled=styled)
 
 
 def explain(random: np.random.Generator) -> Task:
     """What a word means."""
-    word = _any(random, DATA["definitions"])
+    word = one_of(random, DATA["definitions"])
     forms = ("What is {}?", "Explain what {} is.", "Can you explain to me what {} is?")
     wanted = DATA["definitions"][word]
     kernel = weighty(wanted) - {word}
@@ -170,7 +114,7 @@ def explain(random: np.random.Generator) -> Task:
         enough = len(kernel & weighty(answer)) >= 0.8 * len(kernel)
         return of_it and enough and not denies(answer, allowed=wanted)
 
-    return _task("explain", _any(random, forms).format(ENGLISH.a(word)), wanted, right)
+    return task_of("explain", one_of(random, forms).format(ENGLISH.a(word)), wanted, right)
 
 
 def things(random: np.random.Generator) -> Task:
@@ -180,7 +124,7 @@ def things(random: np.random.Generator) -> Task:
         for kind in ("animals", "vehicles")
     }
     pools |= {"colours": set(PAINTS), "names": set(NAMES), "days": set(DAYS)}
-    kind = _any(random, pools)
+    kind = one_of(random, pools)
     count = int(random.integers(2, min(7, len(pools[kind]) + 1)))
     forms = ("List {} {}.", "Name {} {}.", "Give me {} {}.", "I need a list of {} {}.")
     chosen = sorted(str(name) for name in random.permutation(sorted(pools[kind]))[:count])
@@ -191,8 +135,8 @@ def things(random: np.random.Generator) -> Task:
         return numbers == list(range(1, count + 1)) and len(said) == count and said <= pools[kind]
 
     lines = "\n".join(f"{i}. {name}" for i, name in enumerate(chosen, start=1))
-    said = _any(random, (count, ENGLISH.number_to_words(count)))
-    return _task("list", _any(random, forms).format(said, kind), lines, right)
+    said = one_of(random, (count, ENGLISH.number_to_words(count)))
+    return task_of("list", one_of(random, forms).format(said, kind), lines, right)
 
 
 def sums(random: np.random.Generator) -> Task:
@@ -211,9 +155,9 @@ def sums(random: np.random.Generator) -> Task:
         in_words = not figures and plain(answer).endswith(plain(ENGLISH.number_to_words(a + b)))
         return (figures[-1:] == [wanted] or in_words) and not denies(answer)
 
-    return _task(
+    return task_of(
         "sum",
-        _any(random, forms).format(a, b),
+        one_of(random, forms).format(a, b),
         f"{a} plus {b} is {wanted}.",
         right,
         styled=styled,
@@ -222,12 +166,12 @@ def sums(random: np.random.Generator) -> Task:
 
 def translate(random: np.random.Generator) -> Task:
     """A short English sentence in French or Spanish."""
-    language, name = _any(random, (("fr", "French"), ("es", "Spanish")))
+    language, name = one_of(random, (("fr", "French"), ("es", "Spanish")))
     while len((made := sentence(random, language)).english.split()) > 6:
         pass
     forms = ("Translate to {}: {}", "Say in {}: {}", "How does one say in {}: {}")
-    asked = _any(random, forms).format(name, made.english)
-    return _task("translate", asked, made.text, same(made.text))
+    asked = one_of(random, forms).format(name, made.english)
+    return task_of("translate", asked, made.text, same(made.text))
 
 
 def _short_story(random: np.random.Generator) -> stories.Story:
@@ -244,7 +188,7 @@ def summarise(random: np.random.Generator) -> Task:
     def right(answer: str) -> bool:
         return all(stories.facts_right(tale, answer).values())
 
-    return _task("summarise", _any(random, forms).format(tale.text), tale.summary, right)
+    return task_of("summarise", one_of(random, forms).format(tale.text), tale.summary, right)
 
 
 def tell(random: np.random.Generator) -> Task:
@@ -255,8 +199,8 @@ def tell(random: np.random.Generator) -> Task:
     def right(answer: str) -> bool:
         return stories.fluent(answer, tale.who, tale.where)
 
-    asked = _any(random, forms).format(tale.who, tale.where)
-    return _task("story", asked, tale.text, right)
+    asked = one_of(random, forms).format(tale.who, tale.where)
+    return task_of("story", asked, tale.text, right)
 
 
 RHYMES = [tuple(pair.split(" / ")) for pair in entries(DATA["poems"]["pairs"])]
@@ -265,7 +209,7 @@ RHYMING = {frozenset(plain(line).split()[-1] for line in pair) for pair in RHYME
 
 def poem(random: np.random.Generator) -> Task:
     """Four lines about a thing, in two rhyming pairs."""
-    name = _any(random, LABELS)
+    name = one_of(random, LABELS)
     first, second = sorted(int(i) for i in random.permutation(len(RHYMES))[:2])
     lines = [line.format(a=ENGLISH.a(name), x=name) for line in (*RHYMES[first], *RHYMES[second])]
     text = "\n".join(line[0].upper() + line[1:] for line in lines)
@@ -278,14 +222,14 @@ def poem(random: np.random.Generator) -> Task:
         return whole and rhymes and says(answer, name)
 
     forms = ("Write a poem about {}.", "I want a poem about {}.", "Make a short poem about {}.")
-    return _task("poem", _any(random, forms).format(ENGLISH.a(name)), text, right)
+    return task_of("poem", one_of(random, forms).format(ENGLISH.a(name)), text, right)
 
 
 def feeling(random: np.random.Generator) -> Task:
     """Whether a sentence is positive, negative or neutral."""
-    wanted = _any(random, DATA["feelings"])
+    wanted = one_of(random, DATA["feelings"])
     draft = Draft(random, parallel=False)
-    line = _any(random, entries(DATA["feelings"][wanted]))
+    line = one_of(random, entries(DATA["feelings"][wanted]))
     line = line.replace("{thing}", "{object1.the}").replace("{bare}", "{object1.bare}")
     text = dialogues._filled(draft, line.replace("{place}", "{place1.the}"))
     forms = (
@@ -298,7 +242,7 @@ def feeling(random: np.random.Generator) -> Task:
         named = [kind for kind in DATA["feelings"] if says(answer, kind)]
         return named == [wanted] and not denies(answer)
 
-    return _task("sentiment", _any(random, forms).format(text), wanted, right)
+    return task_of("sentiment", one_of(random, forms).format(text), wanted, right)
 
 
 FORMS = {  # what a form asks for: the names that its fields may have, and texts that hold them
@@ -333,29 +277,29 @@ FORMS = {  # what a form asks for: the names that its fields may have, and texts
 
 
 def extract(random: np.random.Generator, kept: bool = False) -> Task:
-    """JSON by a schema, from a sentence; kept: see `_said`."""
-    fields, texts = FORMS[_any(random, FORMS)]
-    values = {key: _said(random, key, kept) for key in fields}
+    """JSON by a schema, from a sentence; kept: see `said_in`."""
+    fields, texts = FORMS[one_of(random, FORMS)]
+    values = {key: said_in(random, key, kept) for key in fields}
     kept = random.permutation(list(fields))[: random.integers(1, 5)]
-    names = {str(key): _any(random, fields[str(key)]) for key in kept}
+    names = {str(key): one_of(random, fields[str(key)]) for key in kept}
     schema = {
         n: "integer" if isinstance(values[key], int) else "string" for key, n in names.items()
     }
     wanted = {n: values[key] for key, n in names.items()}
-    text = re.sub(r"\ba (?=[aeio])", "an ", _any(random, texts).format(**values))
+    text = re.sub(r"\ba (?=[aeio])", "an ", one_of(random, texts).format(**values))
     forms = ("Extract as JSON {}: {}", "JSON {} from this text: {}", "Fill in {} from: {}")
-    asked = _any(random, forms).format(json.dumps(schema), text)
-    return _task("json", asked, json.dumps(wanted), is_json(wanted))
+    asked = one_of(random, forms).format(json.dumps(schema), text)
+    return task_of("json", asked, json.dumps(wanted), is_json(wanted))
 
 
 def _function(random: np.random.Generator, kind: str) -> tuple[dict, dict[str, str]]:
     """A function of a kind as `apply_chat_template` takes it, and its parameters' names."""
     row = DATA["tools"][kind]
-    names = {slot: _any(random, names) for slot, names in row["parameters"].items()}
+    names = {slot: one_of(random, names) for slot, names in row["parameters"].items()}
     kinds = {slot: "integer" if slot in NUMBERS else "string" for slot in names}
     properties = {name: {"type": kinds[slot]} for slot, name in names.items()}
     schema = {"type": "object", "properties": properties}
-    function = {"name": _any(random, row["names"]), "parameters": schema}
+    function = {"name": one_of(random, row["names"]), "parameters": schema}
     return {"type": "function", "function": function}, names
 
 
@@ -382,8 +326,8 @@ def _offered(random: np.random.Generator, kept: bool = False) -> Offer:
     others = [_function(random, kind)[0] for kind in kinds[1 : random.integers(1, 4)]]
     tools = [tool, *others]
     random.shuffle(tools)
-    values = {slot: _said(random, slot, kept) for slot in names}
-    asked = _any(random, entries(DATA["tools"][kinds[0]]["asks"])).format(**values)
+    values = {slot: said_in(random, slot, kept) for slot in names}
+    asked = one_of(random, entries(DATA["tools"][kinds[0]]["asks"])).format(**values)
     asked = re.sub(r"\ba (?=[aeio])", "an ", asked)
     arguments = {names[slot]: value for slot, value in values.items()}
     return Offer(asked, kinds[0], tool["function"]["name"], arguments, values, tuple(tools))
@@ -393,18 +337,18 @@ def call(random: np.random.Generator, kept: bool = False) -> Task:
     """A function call, where one of those on offer fits; a plain answer, where none does."""
     offer = _offered(random, kept)
     if random.random() < 0.2:
-        other = _any(random, (explain, feeling))(random)
+        other = one_of(random, (explain, feeling))(random)
         return replace(other, skill="call", tools=offer.tools)
     wanted = {"name": offer.name, "arguments": offer.arguments}
-    return _task("call", offer.asked, json.dumps(wanted), is_json(wanted), tools=offer.tools)
+    return task_of("call", offer.asked, json.dumps(wanted), is_json(wanted), tools=offer.tools)
 
 
 def result(random: np.random.Generator) -> Task:
     """What a function has answered, said in words."""
     offer = _offered(random)
-    value = _any(random, DATA["tools"][offer.kind]["gives"])
+    value = one_of(random, DATA["tools"][offer.kind]["gives"])
     for slot in re.findall(r"\{(\w+)\}", value):
-        said = offer.values.get(slot) or _said(random, slot)  # the day that was asked for, say
+        said = offer.values.get(slot) or said_in(random, slot)  # the day that was asked for, say
         value = value.replace(f"{{{slot}}}", str(said))
     if offer.kind == "add":
         value = offer.values["first"] + offer.values["second"]
@@ -423,9 +367,9 @@ def describe(random: np.random.Generator) -> Task:
     names = [str(name) for name in random.permutation(LABELS)[: random.integers(1, 4)]]
     counts = [int(random.integers(1, 5)) for _ in names]
     caption = bool(random.random() < 0.5)
-    place = _any(random, PLACES) if caption and random.random() < 0.7 else None
+    place = one_of(random, PLACES) if caption and random.random() < 0.7 else None
     coloured = [caption and random.random() < 0.6 for _ in names]
-    colours = [_any(random, COATS if name in ANIMALS else COLOURS) for name in names]
+    colours = [one_of(random, COATS if name in ANIMALS else COLOURS) for name in names]
 
     def said(language: str) -> list[str]:
         nouns = [next(n for n in ALL_THINGS if n.singular["en"] == name) for name in names]
@@ -456,128 +400,36 @@ def describe(random: np.random.Generator) -> Task:
         "french": polished(f"je vois {sentence('fr')}.", "fr"),
         "spanish": polished(f"veo {sentence('es')}.", "es"),
     }
-    asked = _any(random, forms).format(found)
-    return _task("describe", asked, f"I see {sentence('en')}.", right, styled=styled)
+    asked = one_of(random, forms).format(found)
+    return task_of("describe", asked, f"I see {sentence('en')}.", right, styled=styled)
 
 
 COLOURS, COATS = ADJECTIVES["colour"], ADJECTIVES["coat"]
 ANIMALS = {name for name in LABELS if THINGS[name]["category"] == "animals"}
 ALL_THINGS = [noun for nouns in NOUNS.values() for noun in nouns if noun.singular["en"] in LABELS]
-RELATIONS = {  # what a text says of somebody, and how one asks for it
-    "lost": ("{} lost {}.", "What did {} lose?", "{object1.a}"),
-    "bought": ("{} bought {}.", "What did {} buy?", "{object1.a}"),
-    "saw": ("{} saw {}.", "What did {} see?", "{animal1.a}"),
-    "likes": ("{} likes {}.", "What does {} like?", "{meal1}"),
-    "works": ("{} works at {}.", "Where does {} work?", "{place1.the}"),
-    "lives": ("{} lives in {}.", "Where does {} live?", "{town1}"),
-    "age": ("{} is {} years old.", "How old is {}?", ""),
-}
-
-
-@dataclass(frozen=True)
-class _Fact:
-    """What a text says of somebody: kind is of RELATIONS."""
-
-    name: str
-    kind: str
-    what: str
-
-    def __str__(self) -> str:
-        return RELATIONS[self.kind][0].format(self.name, self.what)
-
-
-def _facts(random: np.random.Generator, kept: bool) -> list[_Fact]:
-    """One or two facts about each of two to four people, in any order."""
-    people: list[str] = []
-    count = int(random.integers(2, 5))
-    while len(people) < count:
-        if (name := _said(random, "person", kept)) not in people:
-            people.append(name)
-    facts = []
-    for name in people:
-        for kind in random.permutation(list(RELATIONS))[: random.integers(1, 3)]:
-            slot = RELATIONS[str(kind)][2]
-            what = str(_said(random, "age"))
-            if slot:
-                what = EITHER.sub(r"\1", Draft(random, parallel=False).text(slot, "en"))
-            facts.append(_Fact(name, str(kind), what))
-    random.shuffle(facts)
-    return facts
-
-
-def _missing(random: np.random.Generator, facts: list[_Fact], kept: bool) -> tuple[str, str]:
-    """A name and a kind of fact that a text lacks, though it has the two apart, if there are such.
-
-    The person is there, with something else; what is asked is there, of somebody else.
-    """
-    people, kinds = ({getattr(fact, key) for fact in facts} for key in ("name", "kind"))
-    near = {(name, kind) for name in people for kind in kinds}
-    near -= {(fact.name, fact.kind) for fact in facts}
-    if near and random.random() < 0.7:
-        return _any(random, sorted(near))
-    while (name := _said(random, "person", kept)) in people:
-        pass
-    return name, _any(random, sorted(kinds))
-
-
-def from_text(random: np.random.Generator, kept: bool = False, alone: bool = False) -> Task:
-    """An answer from a given text, and that it does not know where the text lacks it.
-
-    alone: one question; else often several about the same text. kept: see `_said`.
-    """
-    facts = _facts(random, kept)
-    text = " ".join(map(str, facts))
-    count = 1 if alone or random.random() < 0.4 else int(random.integers(2, 6))
-    form = _any(random, ("Text: {} Question: {}", "{} {}", "Answer from this text. {} {}"))
-    turns: list[dict[str, str]] = []
-    asked = set()
-    while len(turns) < 2 * count:
-        fact = _any(random, facts) if random.random() < 0.6 else None
-        name, kind = (fact.name, fact.kind) if fact else _missing(random, facts, kept)
-        if (name, kind) in asked and len(asked) < len(facts):
-            continue
-        asked.add((name, kind))
-        question = RELATIONS[kind][1].format(name)
-        turns += [
-            {"role": "user", "content": question if turns else form.format(text, question)},
-            {"role": "assistant", "content": str(fact) if fact else UNKNOWN},
-        ]
-    *turns, last = turns
-
-    def right(answer: str) -> bool:
-        if not fact:
-            return is_unknown(answer)
-        others = {word for other in facts for word in (other.name, other.what)}
-        others |= {sentence.split()[1] for sentence, *_ in RELATIONS.values()} - {"is"}
-        others = {word for word in others if not says(str(fact), word)}
-        return says(answer, fact.what) and not says_any(answer, others) and not denies(answer)
-
-    system = {"role": "system", "content": SYSTEM}
-    styled = {"short": f"{fact.what[0].upper()}{fact.what[1:]}."} if fact else {}
-    return Task("from text", (system, *turns), last["content"], right, styled=styled)
 
 
 def beyond(random: np.random.Generator) -> Task:
     """What lies outside the town, or was never heard of: it says that it does not know."""
-    far = _any(random, entries(dialogues.DATA["far"]))
+    far = one_of(random, entries(dialogues.DATA["far"]))
     closed = [noun.singular["en"] for noun in NOUNS["place"]]
     closed = [name for name in closed if name not in HOURS]
     new = strange_name(random)
     a, b = (int(n) for n in random.integers(21, 200, 2))
-    abroad = _any(random, ("German", "Italian", "Chinese", "Latin"))
-    asked = _any(
+    abroad = one_of(random, ("German", "Italian", "Chinese", "Latin"))
+    asked = one_of(
         random,
         (
-            _any(random, entries(dialogues.DATA["talk"]["outside"]["said"])).format(far=far),
+            one_of(random, entries(dialogues.DATA["talk"]["outside"]["said"])).format(far=far),
             f"What is {ENGLISH.a(new.lower())}?",
-            f"When does the {_any(random, closed)} open?",
-            f"Where does {_any(random, (new, _any(random, NAMES)))} live?",
+            f"When does the {one_of(random, closed)} open?",
+            f"Where does {one_of(random, (new, one_of(random, NAMES)))} live?",
             f"What is {a} plus {b}?",
-            f"What is {_any(random, (a, a % 21))} {_any(random, ('times', 'minus'))} {b % 21}?",
+            f"What is {one_of(random, (a, a % 21))} {one_of(random, ('times', 'minus'))} {b % 21}?",
             f"Translate to {abroad}: {sentence(random).text}",
         ),
     )
-    return _task("unknown", asked, UNKNOWN, is_unknown)
+    return task_of("unknown", asked, UNKNOWN, is_unknown)
 
 
 def _conversation(turns: list[dialogues.Turn], system: str, skill: str) -> Task:
@@ -615,40 +467,7 @@ def repeat(random: np.random.Generator) -> Task:
     """Words to say after somebody, most of them never heard: how to spell what one reads."""
     words = " ".join(strange_name(random) for _ in range(random.integers(1, 4)))
     forms = ("Repeat: {}", "Say after me: {}", "Write this: {}")
-    return _task("repeat", _any(random, forms).format(words), words, same(words))
-
-
-# Styles: what one does to an answer, and what is left of it to be judged; None if not obeyed ----
-
-
-def _quoted(answer: str) -> str | None:
-    try:
-        found = json.loads(answer)
-    except json.JSONDecodeError:
-        return None
-    return found["answer"] if isinstance(found, dict) and set(found) == {"answer"} else None
-
-
-STYLES: dict[str, tuple[Callable[[str], str], Callable[[str], str | None]]] = {
-    "pirate": (lambda a: f"Arr! {a}", lambda a: a[5:] if a.startswith("Arr! ") else None),
-    "robot": (lambda a: f"Beep. {a}", lambda a: a[6:] if a.startswith("Beep. ") else None),
-    "king": (lambda a: f"We say: {a}", lambda a: a[8:] if a.startswith("We say: ") else None),
-    "dashes": (lambda a: f"- {a}", lambda a: a[2:] if a.startswith("- ") else None),
-    "loud": (lambda a: a.upper(), lambda a: a if a == a.upper() else None),
-    "quiet": (
-        lambda a: a.lower().rstrip("."),
-        lambda a: a if a == a.lower() and not a.endswith(".") else None,
-    ),
-    "polite": (
-        lambda a: f"{a.rstrip('.')}, at your service.",
-        lambda a: a[: -len(", at your service.")] if a.endswith(", at your service.") else None,
-    ),
-    "quoted": (lambda a: json.dumps({"answer": a}), _quoted),
-}
-OWN = ("short", "french", "spanish")  # styles in which the skill itself has another answer
-# How often a style is drawn: those oftener that change every word.
-HARD = {"short": 2.0, "french": 2.0, "spanish": 2.0, "loud": 2.0, "quiet": 1.5}
-WEIGHTS = {style: HARD.get(style, 1.0) for style in (*STYLES, *OWN)}
+    return task_of("repeat", one_of(random, forms).format(words), words, same(words))
 
 
 def persona(random: np.random.Generator, only: tuple[str, str] | None = None) -> Task:
@@ -656,16 +475,16 @@ def persona(random: np.random.Generator, only: tuple[str, str] | None = None) ->
 
     only: the pair of style and skill to draw, which may be one of UNSEEN.
     """
-    about = (town, explain, sums, describe, partial(from_text, alone=True))
+    about = (town, explain, *[sums, describe, partial(from_text, alone=True)] * 2)
     styles, weights = list(WEIGHTS), np.array(list(WEIGHTS.values()))
     style = only[0] if only else str(random.choice(styles, p=weights / weights.sum()))
     while True:
-        task = _any(random, about)(random)
+        task = one_of(random, about)(random)
         fits = style in STYLES or style in task.styled
         pair = (style, task.skill)
         if fits and (pair == only if only else pair not in UNSEEN):
             break
-    wording = _any(random, entries(DATA["personas"][style]))
+    wording = one_of(random, entries(DATA["personas"][style]))
     system = {"role": "system", "content": f"{SYSTEM} {wording}"}
     if style in OWN:
         answer, right = task.styled[style], same(task.styled[style])
@@ -687,7 +506,7 @@ SKILLS = {
 }  # fmt: skip
 # What is hard to learn comes more often than the rest.
 OFTEN = {
-    "from text": 7.0, "persona": 7.0, "translate": 5.0, "memory": 2.5, "json": 2.0, "call": 2.0,
+    "from text": 9.0, "persona": 7.0, "translate": 5.0, "memory": 2.5, "json": 2.0, "call": 2.0,
     "sum": 1.5, "summarise": 1.5, "talk": 1.2, "list": 0.7, "unknown": 0.7, "repeat": 0.7,
     "town": 0.4, "explain": 0.4, "poem": 0.4, "sentiment": 0.4,
 }  # fmt: skip

@@ -1,0 +1,182 @@
+"""Questions about a text: what it says of its people, of whom it says something, what it lacks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .checks import denies, is_unknown, plain, says, says_any
+from .sentences import EITHER, Draft
+from .tasks import SYSTEM, UNKNOWN, Task, one_of, said_in
+
+RELATIONS = {  # what a text says of somebody, how one asks, what one may not know, and a slot
+    "lost": ("{} lost {}.", "What did {} lose?", "what {} lost", "{object1.a}"),
+    "bought": ("{} bought {}.", "What did {} buy?", "what {} bought", "{object1.a}"),
+    "saw": ("{} saw {}.", "What did {} see?", "what {} saw", "{animal1.a}"),
+    "likes": ("{} likes {}.", "What does {} like?", "what {} likes", "{meal1}"),
+    "works": ("{} works at {}.", "Where does {} work?", "where {} works", "{place1.the}"),
+    "lives": ("{} lives in {}.", "Where does {} live?", "where {} lives", "{town1}"),
+    "age": ("{} is {} years old.", "How old is {}?", "how old {} is", ""),
+}
+ABOUT = ("What do you know about {}?", "Tell me about {}.", "What does the text say about {}?")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What a text says of somebody: kind is of RELATIONS."""
+
+    name: str
+    kind: str
+    what: str
+
+    def __str__(self) -> str:
+        return RELATIONS[self.kind][0].format(self.name, self.what)
+
+
+def _facts(random: np.random.Generator, kept: bool) -> list[Fact]:
+    """One or two facts about each of two to four people, in any order."""
+    people: list[str] = []
+    count = int(random.integers(2, 5))
+    while len(people) < count:
+        if (name := said_in(random, "person", kept)) not in people:
+            people.append(name)
+    facts = []
+    for name in people:
+        for kind in random.permutation(list(RELATIONS))[: random.integers(1, 3)]:
+            slot = RELATIONS[str(kind)][3]
+            what = str(said_in(random, "age"))
+            if slot:
+                what = EITHER.sub(r"\1", Draft(random, parallel=False).text(slot, "en"))
+            facts.append(Fact(name, str(kind), what))
+    random.shuffle(facts)
+    return facts
+
+
+def tells(fact: Fact, facts: list[Fact]) -> Callable[[str], bool]:
+    """A check that an answer tells a fact of a text, and nothing of its others."""
+    others = {word for other in facts for word in (other.name, other.what)}
+    others |= {sentence.split()[1] for sentence, *_ in RELATIONS.values()} - {"is"}
+    others = {word for word in others if not says(str(fact), word)}
+
+    def right(answer: str) -> bool:
+        return says(answer, fact.what) and not says_any(answer, others) and not denies(answer)
+
+    return right
+
+
+def tells_all(facts: list[Fact], others: list[Fact]) -> Callable[[str], bool]:
+    """A check that an answer tells all these facts, and nothing of a text's others."""
+    wanted = " ".join(map(str, facts))
+    words = {word for other in others for word in (other.name, other.what)}
+    words = {word for word in words if not says(wanted, word)}
+
+    def right(answer: str) -> bool:
+        all_said = all(says(answer, fact.what) for fact in facts)
+        return all_said and not says_any(answer, words) and not denies(answer)
+
+    return right
+
+
+def lacks(name: str, facts: list[Fact]) -> Callable[[str], bool]:
+    """A check that an answer says that it does not know, and of `name` nothing that is not so."""
+    told = {plain(str(fact)) for fact in facts if fact.name == name}
+
+    def right(answer: str) -> bool:
+        before, but, unknown = answer.rpartition(", but ")
+        return is_unknown(unknown) and (not but or plain(before) in told)
+
+    return right
+
+
+def _missing(random: np.random.Generator, facts: list[Fact], kept: bool) -> tuple[str, str]:
+    """A name and a kind of fact that a text lacks, though it has the two apart, if there are such.
+
+    The person is there, with something else; what is asked is there, of somebody else.
+    """
+    people, kinds = ({getattr(fact, key) for fact in facts} for key in ("name", "kind"))
+    near = {(name, kind) for name in people for kind in kinds}
+    near -= {(fact.name, fact.kind) for fact in facts}
+    if near and random.random() < 0.7:
+        return one_of(random, sorted(near))
+    while (name := said_in(random, "person", kept)) in people:
+        pass
+    return name, one_of(random, sorted(kinds))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question about a text, a good answer, its check, and the fact that it tells, if one."""
+
+    question: str
+    answer: str
+    right: Callable[[str], bool]
+    fact: Fact | None = None
+
+
+def _asked_one(random: np.random.Generator, facts: list[Fact], kept: bool) -> Asked:
+    """A question about one fact, which the text may lack.
+
+    Where it does, the answer begins with what the text does say of the person: what has been
+    written is easier to compare with the question than to find out beforehand that nothing fits.
+    """
+    if random.random() < 0.6:
+        fact = one_of(random, facts)
+        question = RELATIONS[fact.kind][1].format(fact.name)
+        return Asked(question, str(fact), tells(fact, facts), fact)
+    name, kind = _missing(random, facts, kept)
+    question, unknown = (part.format(name) for part in RELATIONS[kind][1:3])
+    of_them = next((str(fact)[:-1] for fact in facts if fact.name == name), None)
+    answer = f"{of_them}, but I don't know {unknown}." if of_them else UNKNOWN
+    return Asked(question, answer, lacks(name, facts))
+
+
+def _asked_all(random: np.random.Generator, facts: list[Fact], kept: bool) -> Asked:
+    """A question about all that the text says of somebody."""
+    people = {fact.name for fact in facts}
+    name = one_of(random, sorted(people))
+    if random.random() < 0.2:
+        while (name := said_in(random, "person", kept)) in people:
+            pass
+    of_them = [fact for fact in facts if fact.name == name]
+    right = tells_all(of_them, facts) if of_them else lacks(name, facts)
+    return Asked(one_of(random, ABOUT).format(name), " ".join(map(str, of_them)) or UNKNOWN, right)
+
+
+def _asked_who(random: np.random.Generator, facts: list[Fact], kept: bool) -> Asked:
+    """A question about who it was; several may be it."""
+    fact = one_of(random, facts)
+    question = RELATIONS[fact.kind][0].format("Who", fact.what)[:-1] + "?"
+    who = [one for one in facts if (one.kind, one.what) == (fact.kind, fact.what)]
+    return Asked(question, " ".join(map(str, who)), names(who, facts))
+
+
+def names(facts: list[Fact], others: list[Fact]) -> Callable[[str], bool]:
+    """A check that an answer names those of whom these facts are, and nobody else of the text."""
+    people = {fact.name for fact in facts}
+    rest = {fact.name for fact in others} - people
+
+    def right(answer: str) -> bool:
+        return all(says(answer, one) for one in people) and not says_any(answer, rest)
+
+    return right
+
+
+def from_text(random: np.random.Generator, kept: bool = False, alone: bool = False) -> Task:
+    """An answer from a given text, and that it does not know where the text lacks it.
+
+    alone: one question about one fact; else often several. kept: see `said_in`.
+    """
+    facts = _facts(random, kept)
+    form = one_of(random, ("Text: {} Question: {}", "{} {}", "Answer from this text. {} {}"))
+    count = 1 if alone or random.random() < 0.4 else int(random.integers(2, 6))
+    system = {"role": "system", "content": SYSTEM}
+    messages, text = [system], " ".join(map(str, facts))
+    for at in range(count):
+        kind = random.random()
+        ask = _asked_one if alone or kind < 0.5 else _asked_all if kind < 0.8 else _asked_who
+        one = ask(random, facts, kept)
+        said = one.question if at else form.format(text, one.question)
+        messages += [{"role": "user", "content": said}]
+        messages += [{"role": "assistant", "content": one.answer}]
+    styled = {"short": f"{one.fact.what[0].upper()}{one.fact.what[1:]}."} if one.fact else {}
+    return Task("from text", tuple(messages[:-1]), one.answer, one.right, styled=styled)
