@@ -83,7 +83,8 @@ def merges(texts: list[str], tokens: int, pre_tokenizer) -> tuple[dict, list]:
 class Pairs(Dataset, Generic[Row]):
     """Batches of pairs, or of what else `make` draws; with as many workers, always the same ones.
 
-    Four batches are drawn at once, by one worker, and shared out by length: little is padded then.
+    Some batches, `drawn`, are drawn at once, by one worker, and shared out by length: little is
+    padded then.
     """
 
     def __init__(
@@ -93,9 +94,10 @@ class Pairs(Dataset, Generic[Row]):
         steps: int,
         size: int,
         length: Callable[[Row], int],
+        drawn: int = 4,
     ):
         self.make, self.encode, self.steps, self.size = make, encode, steps, size
-        self.length = length
+        self.length, self.at_once = length, drawn
         self.drawn: tuple[int, list[Row]] = (-1, [])
 
     def __len__(self) -> int:
@@ -104,7 +106,7 @@ class Pairs(Dataset, Generic[Row]):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         worker = get_worker_info()
         workers = worker.num_workers if worker else 1  # index comes to number index % workers
-        turn, at = divmod(index, 4 * workers)
+        turn, at = divmod(index, self.at_once * workers)
         batch, number = divmod(at, workers)
         draw = turn * workers + number
         if self.drawn[0] == -1 and worker:
@@ -112,10 +114,10 @@ class Pairs(Dataset, Generic[Row]):
             # another then.
             os.nice(19)
         if self.drawn[0] != draw:
-            first = 4 * self.size * draw
-            pairs = [self.make(seed("train", first + i)) for i in range(4 * self.size)]
+            count = self.at_once * self.size
+            pairs = [self.make(seed("train", count * draw + i)) for i in range(count)]
             self.drawn = draw, sorted(pairs, key=self.length)
-        at = int(seed("train", draw).permutation(4)[batch]) * self.size
+        at = int(seed("train", draw).permutation(self.at_once)[batch]) * self.size
         return self.encode(self.drawn[1][at : at + self.size])
 
 
@@ -180,12 +182,14 @@ def train(
     batch: int,
     length: Callable[[Row], int] = lambda pair: len(pair.source) + len(pair.target),
     finish: Callable[[PreTrainedModel], PreTrainedModel] = lambda model: model,
+    drawn: int = 4,
     **more,
 ) -> None:
     """Train a writer from the last state on, and write the checkpoint, without its card.
 
     It learns from pairs, or from whatever `encode` makes a batch of. examined(model): the
     measurement on validation. length: of a pair, in any unit. finish(model): what is kept of it.
+    drawn: see Pairs.
     """
     set_seed(args.seed)
     # On a CPU, the backward pass of torch's fused attention takes longer than all else together.
@@ -201,14 +205,14 @@ def train(
     _keep_memory()
     more = {"per_device_train_batch_size": 1, "bf16": True, "learning_rate": 2e-3} | more
     more["eval_steps"] = max(1, steps // 6)
-    more["train_sampling_strategy"] = "sequential"  # a draw of Pairs is four batches in a row
+    more["train_sampling_strategy"] = "sequential"  # a draw of Pairs is some batches in a row
     more |= {"eval_strategy": "no"} if args.smoke else {}
     if ACCELERATED:
         more |= {"use_cpu": False, "dataloader_num_workers": max(1, (os.cpu_count() or 1) - 2)}
     trainer = WriterTrainer(
         model=model,
         args=trainer_arguments(args.build, steps, args.seed, **more),
-        train_dataset=Pairs(pairs, encode, steps, batch, length),
+        train_dataset=Pairs(pairs, encode, steps, batch, length, drawn),
         eval_dataset=Pairs(pairs, encode, 1, batch, length),  # not read: `examined` has its own
         data_collator=lambda batches: batches[0],
     )

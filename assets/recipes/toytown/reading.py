@@ -168,7 +168,7 @@ def from_text(random: np.random.Generator, kept: bool = False, alone: bool = Fal
     """
     facts = _facts(random, kept)
     form = one_of(random, ("Text: {} Question: {}", "{} {}", "Answer from this text. {} {}"))
-    count = 1 if alone or random.random() < 0.4 else int(random.integers(2, 6))
+    count = 1 if alone or random.random() < 0.4 else int(random.integers(2, 4))
     system = {"role": "system", "content": SYSTEM}
     messages, text = [system], " ".join(map(str, facts))
     for at in range(count):
