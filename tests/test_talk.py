@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toytown import skills
 from toytown.dialogues import FACTS, HOURS, INTENTS, LATER, NAMES, acceptable, dialogue, mistyped
-from toytown.reading import Fact, from_text, names, tells, tells_all
+from toytown.reading import Fact, from_text, lacks, names, tells, tells_all
 from toytown.sentences import ENGLISH, NOUNS, strange_name
 from toytown.stories import PLOTS, facts_right, fluent, story
 from toytown.styles import STYLES, UNSEEN
@@ -77,6 +77,12 @@ STORY = (
         (STORY + " The baker knew at once.", "a word is missing"),
         (STORY + " Nobody won.", "a line of another story"),
         (STORY.partition(" ")[2], "it does not begin"),
+        (STORY + " Later Leo told Leo all about it.", "he tells it to himself"),
+        (
+            "Leo was at the zoo that day. It had rained all night. He put it into a box. "
+            "Under the bench he found a key.",
+            "the end stands before the event",
+        ),
         (STORY.partition("It had")[0] + "Under the bench he found a key.", "too short"),
     ],
 )
@@ -147,7 +153,7 @@ def test_what_pip_may_choose_is_of_its_kind():
     assert not acceptable(turn, turn.answer.replace(venue, "butterfly"))
 
 
-def test_pip_and_the_assistant_know_one_town():
+def test_pip_says_of_the_town_what_stands_in_the_table_that_the_assistant_learns_from():
     for seed in range(400):
         for turn in dialogue(drawn(seed)):
             if turn.kind in ("open", "close", "directions"):
@@ -194,25 +200,32 @@ def one(skill: str, has: str) -> Task:
         ("town", "does the castle close",
          ["The castle closes at 4.", "It closes at four.", "At four o'clock."],
          ["The zoo closes at four.", "The castle opens at four.", "The castle closes at 5.",
-          "The castle never closes at four.", "The castle and the zoo close at four."]),
+          "The castle never closes at four.", "The castle and the zoo close at four.",
+          "The castle closes at 4:30.", "The moon closes at four.",
+          "The castle closes at four, and the king sleeps."]),
         ("town", "Where is the zoo", ["The zoo is next to the castle.", "Next to the castle."],
          ["The castle is next to the zoo.", "The zoo is next to the park.",
-          "The zoo is not next to the castle.", "The bank is next to the castle."]),
+          "The zoo is not next to the castle.", "The bank is next to the castle.",
+          "The moon is next to the castle."]),
         ("explain", "penguin", ["It is a penguin: a bird that swims and cannot fly.",
           "A penguin is a bird that cannot fly, but swims."],
          ["A penguin is not a bird that swims and cannot fly.", "A penguin is a fish.",
-          "A zoo is a bird that swims and cannot fly.", "A penguin is a bird that swims."]),
+          "A zoo is a bird that swims and cannot fly.", "A penguin is a bird that swims.",
+          "A penguin is a small bird that swims and cannot fly."]),
         ("sum", "9 plus 8|9 and 8|9 [+] 8", ["17", "9 plus 8 is 17.", "Seventeen."],
-         ["I can't add.", "9 and 8", "It is not 17.", "170", "Eighteen."]),
+         ["I can't add.", "9 and 8", "It is not 17.", "170", "Eighteen.", "Sixty-seventeen."]),
         ("sentiment", "glad", ["Positive.", "It is positive."],
          ["negative", "positive, negative", "It is not positive."]),
-        ("unknown", "", ["I do not know.", "I don't know that."],
-         ["It is nine o'clock.", "I don't know, but it opens at nine o'clock, says the man who has "
-          "lived beside it since he was a boy."]),
-        ("list", "(two|2) colours", ["1. red\n2. blue"],
+        ("unknown", "", ["I do not know.", "I don't know that.", "Sorry, I don't know."],
+         ["It is nine o'clock.", "I don't know, but it opens at nine o'clock.",
+          "I don't know. It opens at nine o'clock.", "I know."]),
+        ("list", "(two|2) colours", ["1. red\n2. blue", "1. Black\n2. white"],
          ["red, blue", "1. red\n2. red", "1. red", "2. red\n1. blue", "1. red\n1. blue"]),
-        ("poem", "a cat", [],
-         ["day\naway\ngo\nsnow", "A cat came to town one day\nand looked around and went away"]),
+        ("poem", "a cat",
+         ["A cat came to town one day\nand looked around and went away\n"
+          "They say the cat can sing a song\nbut I have waited here so long"],
+         ["...", "day\naway\ngo\nsnow",
+          "A cat came to town one day\nand looked around and went away"]),
     ],
 )  # fmt: skip
 def test_a_checker_looks_at_what_is_meant(skill: str, has: str, right: list, wrong: list):
@@ -244,17 +257,17 @@ def test_a_description_names_all_that_is_there_and_nothing_else():
         ("Mia lost a hat.", False),
         ("Mia bought a coat.", False),
         ("Mia did not buy a hat.", False),
+        ("Mia hasn't bought a hat.", False),
+        ("Mia stole a hat.", False),
+        ("Oscar bought a hat.", False),
+        ("Mira bought a hat.", False),
+        ("Mia bought a hat, a coat and a dog.", False),
         ("Mia bought a hat. Leo lives in Rome.", False),
         ("I don't know.", False),
     ],
 )
 def test_an_answer_from_a_text_tells_the_one_fact_that_was_asked_for(answer: str, right: bool):
-    facts = [
-        Fact("Leo", "lost", "a coat"),
-        Fact("Mia", "bought", "a hat"),
-        Fact("Leo", "lives", "Rome"),
-    ]
-    assert tells(facts[1], facts)(answer) == right
+    assert tells(Fact("Mia", "bought", "a hat"), "What did Mia buy?")(answer) == right
 
 
 def test_a_whole_text_said_again_is_no_answer_to_a_question_about_it():
@@ -279,24 +292,55 @@ def test_all_of_somebody_and_all_who_did_a_thing_are_told():
         Fact("Mia", "lives", "Rome"),
         Fact("Leo", "lost", "a hat"),
     ]
-    everything = tells_all([facts[0], facts[2]], facts)
+    everything = tells_all([facts[0], facts[2]])
     assert everything("Leo lives in Rome. He lost a hat.")
     assert not everything("Leo lives in Rome.")
     assert not everything("Leo and Mia live in Rome. Leo lost a hat.")
-    both = names(facts[:2], facts)
+    both = names(facts[:2])
     assert both("Leo and Mia.")
     assert not both("Leo lives in Rome.")
-    assert not names(facts[2:], facts)("Leo and Mia lost a hat.")
+    assert not names(facts[2:])("Leo and Mia lost a hat.")
+    assert not names(facts[2:])("Leo did not lose a hat.")
+    assert not everything("Leo hates Rome. He stole a hat.")
 
 
-def test_what_a_function_gives_back_is_what_such_a_function_gives():
-    for seed in range(200):
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("I don't know.", True),
+        ("I don't know how old Mia is.", True),
+        ("Mia lost a hat, but I don't know how old Mia is.", True),
+        ("Mia lost a hat, but I don't know how old she is.", True),
+        ("The text does not say.", True),
+        ("I have no idea.", True),
+        ("Mia is 40 years old.", False),
+        ("I don't know, Mia lives in Rome.", False),
+        ("I don't know. She is 40.", False),
+        ("Mia lost a hat, but I don't know where Leo lives.", False),
+        ("Leo lost a hat, but I don't know how old Mia is.", False),
+        ("Mia lost a hat.", False),
+    ],
+)
+def test_what_the_text_lacks_is_not_known_and_nothing_is_made_up(answer: str, right: bool):
+    facts = [Fact("Leo", "lives", "Rome"), Fact("Mia", "lost", "a hat")]
+    assert lacks("Mia", "how old Mia is", facts)(answer) == right
+
+
+def test_what_a_function_gives_back_fits_what_it_was_asked():
+    sums = days = 0
+    for seed in range(400):
         task = skills.result(drawn(seed))
         asked, call, said = (turn["content"] for turn in task.messages[1:])
+        arguments, given = json.loads(call)["arguments"], str(json.loads(said)["result"])
         if " plus " in asked:
-            assert json.loads(said)["result"] == sum(json.loads(call)["arguments"].values())
-        if "table" in asked and "for" in asked:
-            assert "sunny" not in said
+            sums += 1
+            assert given == str(sum(arguments.values()))
+        if re.search(r"emind", asked) and "day" in given:
+            days += 1
+            assert given.split()[-1] in arguments.values(), "on the day that was asked for"
+        if "not" not in given:
+            assert not task.right(f"The answer is not {given}.")
+    assert min(sums, days) > 5
 
 
 @pytest.mark.parametrize(
@@ -310,6 +354,7 @@ def test_what_a_function_gives_back_is_what_such_a_function_gives():
         ("quiet", "2 plus 3 is 5", "2 plus 3 is 5."),
         ("polite", "2 plus 3 is 5, at your service.", "2 plus 3 is 5."),
         ("quoted", '{"answer": "2 plus 3 is 5."}', '{"reply": "2 plus 3 is 5."}'),
+        ("quoted", '{"answer": "2 plus 3 is 5."}', '{"answer": 5}'),
     ],
 )
 def test_a_style_is_recognised(style: str, obeys: str, does_not: str):

@@ -4,13 +4,20 @@ import json
 import re
 from collections.abc import Callable, Iterable
 
-DENIED = {"not", "no", "never", "cannot", "isn't", "doesn't", "don't", "didn't", "can't", "won't"}
+DENIED = {"not", "no", "never", "cannot", "nobody", "none"}  # and all that ends in "n't"
 SMALL = "a an the of in on to is are and or for from as that which who it its"
+# What may stand beside what is asked for: it adds nothing.
+NEUTRAL = SMALL + " he she they his her this there yes i you can tell text says but was were"
+UNKNOWNS = (
+    r"(?:sorry )?i (?:don't|do not) know(?: (?:that|it|yet|more)| (?:about|what|where|how|who) .*)?"
+    r"|i have no idea"
+    r"|the text (?:does not|doesn't) say(?: (?:that|what|where|how|who) .*)?"
+)
 
 
 def plain(text: str) -> str:
-    """The words of a text, in small letters: `("It's 4, Leo!")` -> "it's 4 leo"."""
-    return " ".join(re.findall(r"[\w']+", text.lower()))
+    """The words of a text, in small letters: `("It's 4:30, Leo!")` -> "it's 4:30 leo"."""
+    return " ".join(re.findall(r"\w+(?:[':.-]\w+)*", text.lower()))
 
 
 def says(answer: str, wanted: str) -> bool:
@@ -25,7 +32,13 @@ def says_any(answer: str, wanted: Iterable[str]) -> bool:
 
 def denies(answer: str, allowed: str = "") -> bool:
     """Whether there is a "not" or the like in it, which is not in `allowed`, too."""
-    return bool(DENIED & set(plain(answer).split()) - set(plain(allowed).split()))
+    more = set(plain(answer).split()) - set(plain(allowed).split())
+    return any(word in DENIED or word.endswith("n't") for word in more)
+
+
+def adds(answer: str, known: str) -> bool:
+    """Whether an answer has words that neither `known` has nor are NEUTRAL: it tells more."""
+    return not set(plain(answer).split()) <= set(plain(known).split()) | set(NEUTRAL.split())
 
 
 def weighty(text: str) -> set[str]:
@@ -44,8 +57,9 @@ def holds(wanted: str) -> Callable[[str], bool]:
 
 
 def is_unknown(answer: str) -> bool:
-    """Whether it says that it does not know, and nothing long beside."""
-    return says_any(answer, ("don't know", "do not know")) and len(answer.split()) <= 12
+    """Whether it says that it does not know, and nothing else."""
+    one = not re.search(r"[.!?,;:] ", answer.replace("Sorry, ", "Sorry "))
+    return one and bool(re.fullmatch(UNKNOWNS, plain(answer)))
 
 
 def is_json(wanted: object) -> Callable[[str], bool]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .checks import denies, is_unknown, plain, says, says_any
+from .checks import adds, denies, is_unknown, plain, says
 from .sentences import EITHER, Draft
 from .tasks import SYSTEM, UNKNOWN, Task, one_of, said_in
 
@@ -52,38 +52,49 @@ def _facts(random: np.random.Generator, kept: bool) -> list[Fact]:
     return facts
 
 
-def tells(fact: Fact, facts: list[Fact]) -> Callable[[str], bool]:
-    """A check that an answer tells a fact of a text, and nothing of its others."""
-    others = {word for other in facts for word in (other.name, other.what)}
-    others |= {sentence.split()[1] for sentence, *_ in RELATIONS.values()} - {"is"}
-    others = {word for word in others if not says(str(fact), word)}
+def tells(fact: Fact, question: str) -> Callable[[str], bool]:
+    """A check that an answer tells a fact, and nothing else; it may say "she" for the name."""
 
     def right(answer: str) -> bool:
-        return says(answer, fact.what) and not says_any(answer, others) and not denies(answer)
+        more = adds(answer, f"{fact} {question}") or denies(answer)
+        return says(answer, fact.what) and not more
 
     return right
 
 
-def tells_all(facts: list[Fact], others: list[Fact]) -> Callable[[str], bool]:
-    """A check that an answer tells all these facts, and nothing of a text's others."""
+def tells_all(facts: list[Fact]) -> Callable[[str], bool]:
+    """A check that an answer tells all these facts, and nothing else."""
     wanted = " ".join(map(str, facts))
-    words = {word for other in others for word in (other.name, other.what)}
-    words = {word for word in words if not says(wanted, word)}
 
     def right(answer: str) -> bool:
         all_said = all(says(answer, fact.what) for fact in facts)
-        return all_said and not says_any(answer, words) and not denies(answer)
+        return all_said and not adds(answer, wanted) and not denies(answer)
 
     return right
 
 
-def lacks(name: str, facts: list[Fact]) -> Callable[[str], bool]:
-    """A check that an answer says that it does not know, and of `name` nothing that is not so."""
+def lacks(name: str, unknown: str, facts: list[Fact]) -> Callable[[str], bool]:
+    """A check that an answer says that it does not know, and of `name` nothing that is not so.
+
+    unknown: what it does not know, "where Leo lives".
+    """
     told = {plain(str(fact)) for fact in facts if fact.name == name}
 
     def right(answer: str) -> bool:
-        before, but, unknown = answer.rpartition(", but ")
-        return is_unknown(unknown) and (not but or plain(before) in told)
+        before, but, rest = answer.lower().rpartition(", but ")
+        of_it = not adds(rest, f"I don't know do not have no idea say does doesn't {unknown}")
+        return is_unknown(rest) and of_it and (not but or plain(before) in told)
+
+    return right
+
+
+def names(facts: list[Fact]) -> Callable[[str], bool]:
+    """A check that an answer names those of whom these facts are, and nobody else."""
+    wanted = " ".join(map(str, facts))
+
+    def right(answer: str) -> bool:
+        all_said = all(says(answer, fact.name) for fact in facts)
+        return all_said and not adds(answer, wanted) and not denies(answer)
 
     return right
 
@@ -122,12 +133,12 @@ def _asked_one(random: np.random.Generator, facts: list[Fact], kept: bool) -> As
     if random.random() < 0.6:
         fact = one_of(random, facts)
         question = RELATIONS[fact.kind][1].format(fact.name)
-        return Asked(question, str(fact), tells(fact, facts), fact)
+        return Asked(question, str(fact), tells(fact, question), fact)
     name, kind = _missing(random, facts, kept)
     question, unknown = (part.format(name) for part in RELATIONS[kind][1:3])
     of_them = next((str(fact)[:-1] for fact in facts if fact.name == name), None)
     answer = f"{of_them}, but I don't know {unknown}." if of_them else UNKNOWN
-    return Asked(question, answer, lacks(name, facts))
+    return Asked(question, answer, lacks(name, unknown, facts))
 
 
 def _asked_all(random: np.random.Generator, facts: list[Fact], kept: bool) -> Asked:
@@ -138,7 +149,7 @@ def _asked_all(random: np.random.Generator, facts: list[Fact], kept: bool) -> As
         while (name := said_in(random, "person", kept)) in people:
             pass
     of_them = [fact for fact in facts if fact.name == name]
-    right = tells_all(of_them, facts) if of_them else lacks(name, facts)
+    right = tells_all(of_them) if of_them else lacks(name, name, facts)
     return Asked(one_of(random, ABOUT).format(name), " ".join(map(str, of_them)) or UNKNOWN, right)
 
 
@@ -147,18 +158,7 @@ def _asked_who(random: np.random.Generator, facts: list[Fact], kept: bool) -> As
     fact = one_of(random, facts)
     question = RELATIONS[fact.kind][0].format("Who", fact.what)[:-1] + "?"
     who = [one for one in facts if (one.kind, one.what) == (fact.kind, fact.what)]
-    return Asked(question, " ".join(map(str, who)), names(who, facts))
-
-
-def names(facts: list[Fact], others: list[Fact]) -> Callable[[str], bool]:
-    """A check that an answer names those of whom these facts are, and nobody else of the text."""
-    people = {fact.name for fact in facts}
-    rest = {fact.name for fact in others} - people
-
-    def right(answer: str) -> bool:
-        return all(says(answer, one) for one in people) and not says_any(answer, rest)
-
-    return right
+    return Asked(question, " ".join(map(str, who)), names(who))
 
 
 def from_text(random: np.random.Generator, kept: bool = False, alone: bool = False) -> Task:

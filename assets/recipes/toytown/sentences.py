@@ -439,7 +439,8 @@ def _any_of(table: str, form: str | None) -> str:
         described = f"(?:(?:{'|'.join(map(re.escape, adjectives))}) )?" if adjectives else ""
         return f"{before}{described}(?:{'|'.join(map(re.escape, nouns))})"
     if table in RANGES:
-        return r"[\w-]+"
+        words = "|".join(number(value, "en") for value in range(11))
+        return f"(?:\\d+|{words})"
     if table == "date":
         return r"\w+ \d+"
     if table in PHRASES:

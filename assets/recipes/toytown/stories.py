@@ -77,23 +77,18 @@ def _written(draft: Draft, line: str) -> str:
     return polished(EITHER.sub(r"\1", draft.text(line, "en")), "en")
 
 
-COMMON = ("scene", "aside", "ending")
 HERO, HERE = "Hero", "the Place"  # stand for who and where while a story is read
+ORDER = ("opening", "scene", "aside", "before", "event", "after", "ending")
 
 
 @cache
 def _lines(plot: str) -> re.Pattern:
-    """Any line of a plot's stories about HERO at HERE; the group says if it opens one, or is it."""
+    """Any line of a plot's stories about HERO at HERE; the group is its place in ORDER."""
     known = {"{who1}": HERO, "{place1.the}": HERE}
-    parts = DATA["plots"][plot]
-    tables = {
-        "opening": [DATA["opening"]],
-        "event": [parts["event"]],
-        "other": [*(DATA[key] for key in COMMON), parts["before"], parts["after"]],
-    }
     ways = []
-    for kind, texts in tables.items():
-        lines = {line.removeprefix("?") for text in texts for line in entries(text) if line}
+    for kind in ORDER:
+        text = (DATA | DATA["plots"][plot])[kind]
+        lines = {line.removeprefix("?") for line in entries(text) if line}
         lines = sorted(lines | {_named(line) for line in lines}, key=len, reverse=True)
         said = "|".join(pattern(line, lambda slot: known.get(slot[0])) for line in lines)
         ways.append(f"(?P<{kind}>{said})")
@@ -103,7 +98,8 @@ def _lines(plot: str) -> re.Pattern:
 def fluent(text: str, who: str, where: str) -> bool:
     """Whether a text tells a story about `who` at `where` as Toytown tells them.
 
-    It begins as one, tells one event and what belongs to it, in 4 to 10 lines, none of them twice.
+    It begins as one, tells one event and what belongs to it, in 4 to 10 lines and in their order,
+    none of them twice. Whether "it" and "she" have somebody to stand for is not looked at.
     """
     marked = re.sub(rf"\b{re.escape(who)}\b", HERO, text)
     marked = re.sub(rf"\b{re.escape(where)}\b", HERE, marked, flags=re.IGNORECASE)
@@ -118,10 +114,12 @@ def _told(text: str, lines: re.Pattern) -> bool:
             return False
         found.append(line)
         at = line.end()
-    kinds = [line.lastgroup for line in found]
-    once = len({line[0].strip() for line in found}) == len(found)
+    kinds = [str(line.lastgroup) for line in found]
+    said = [line[0].strip() for line in found]
     begins = kinds[:1] == ["opening"] and kinds.count("opening") == kinds.count("event") == 1
-    return begins and once and 4 <= len(found) <= 10
+    ordered = kinds == sorted(kinds, key=ORDER.index)
+    once = len(set(said)) == len(said) and all(line.count(HERO) <= 1 for line in said)
+    return begins and ordered and once and 4 <= len(found) <= 10
 
 
 def facts_right(story: Story, summary: str) -> dict[str, bool]:

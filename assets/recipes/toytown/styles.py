@@ -13,7 +13,8 @@ def _quoted(answer: str) -> str | None:
         found = json.loads(answer)
     except json.JSONDecodeError:
         return None
-    return found["answer"] if isinstance(found, dict) and set(found) == {"answer"} else None
+    answer = found.get("answer") if isinstance(found, dict) and len(found) == 1 else None
+    return answer if isinstance(answer, str) else None
 
 
 STYLES: dict[str, tuple[Callable[[str], str], Callable[[str], str | None]]] = {
