@@ -133,6 +133,7 @@ def test_the_recipe_says_how_long_the_checkpoint_was_trained(recipe):
     minutes = recipe.STEPS * recipe.SECONDS / 60
     said = int(re.search(r"# (\d+) minutes on two CPU cores", recipe.__doc__)[1])
     assert minutes <= said <= 1.2 * minutes + 1, "its measurements take some, too"
+    assert said <= LIMITS["writers"]["minutes"][recipe.__name__]
 
 
 def test_what_it_makes_of_what_is_outside_is_in_every_card():

@@ -74,11 +74,11 @@ class Conversation:
 
 
 def conversation(random: np.random.Generator) -> Conversation:
-    """One task, or two or three of the plain assistant's one after the other."""
+    """One task, or some of the plain assistant's, up to three, one after the other."""
     made = [task(random)]
     if random.random() < JOINED:
-        plain = [one for one in (task(random) for _ in range(4)) if _joins(one)]
-        made = plain[:3] or made
+        joined = [one for one in (task(random) for _ in range(4)) if _joins(one)]
+        made = joined[:3] or made
     first, *others = made
     messages = [*first.messages, {"role": "assistant", "content": first.answer}]
     for one in others:
@@ -92,8 +92,8 @@ def conversation(random: np.random.Generator) -> Conversation:
 
 def _joins(one: Task) -> bool:
     """Whether a task can stand in one conversation with others; memories must not mix."""
-    plain = one.messages[0]["content"] == SYSTEM and not one.tools
-    return plain and one.skill != "memory" and len(one.messages[-1]["content"]) < 200
+    bare = one.messages[0]["content"] == SYSTEM and not one.tools
+    return bare and one.skill != "memory" and len(one.messages[-1]["content"]) < 200
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -337,7 +337,10 @@ def card(folder: Path) -> str:
     scores = measured(model, words, "test", TEST_EACH, FRESH)
     mean = scores.pop("mean")
     fluent = distinct(model, words, FRESH)
-    asks = {name: SKILLS[name](seed("test", 0)).messages[-1]["content"] for name in SKILLS}
+    asks = {
+        name: max((turn["content"] for turn in make(seed("test", 0)).messages[1:]), key=len)
+        for name, make in SKILLS.items()
+    }
     known = seen(TEST_EACH, FRESH)
     return CARD.format(
         scores=table(
@@ -387,12 +390,14 @@ print(assistant(messages)[0]["generated_text"][-1]["content"])
 
 ## Measured
 
-{each} tasks of each skill whose seeds no training has seen, answered greedily and judged for
-meaning by the checkers of [skills.py](../../recipes/toytown/skills.py); their mean is {mean:.3f}.
-Words are compared one by one only where one answer is right (translate, repeat, and what a persona
-says in French, in Spanish or in few words). Toytown is small: the last column says how many of them
-were asked word for word in a tenth of the training ({training:,} tasks), too. Where it is high, a
-right answer may be known by heart.
+{each} tasks of each skill whose seeds no training has seen, answered greedily and judged by the
+checkers of [skills.py](../../recipes/toytown/skills.py); their mean is {mean:.3f}. They look for
+what must be said (a number, a name, JSON's values), and that nothing else is. Word for word they
+compare a translation, what is to be repeated, and what a persona says in French, in Spanish or in
+few words; small talk, summaries and stories must have one of the forms that Toytown has for them.
+
+Toytown is small: the last column says how many of the tasks were asked word for word in a tenth of
+the training ({training:,} tasks), too. Where it is high, a right answer may be known by heart.
 
 | skill | such as | right | seen |
 |---|---|---|---|

@@ -12,12 +12,12 @@ import re
 from collections.abc import Iterator
 from itertools import count, islice
 
-from chatbot import seed
 from toytown.dialogues import NAMES, Turn, dialogue
 from toytown.sentences import strange_name
 from toytown.stories import story
 from training import ROOT, write_text
 from translator import samples
+from writers import seed
 
 FOLDER = ROOT / "assets" / "text"
 STORIES, SENTENCES, NAMED, TALK = 100, 100, 30, 10

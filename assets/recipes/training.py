@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINTS = ROOT / "assets" / "checkpoints"
 MANIFEST = CHECKPOINTS / "manifest.json"
 NOT_LOADED = ("README.md", "training.json")
+CORES = "two CPU cores"  # what most checkpoints were trained on
 # A processor without AVX-512 BF16 emulates bfloat16, at a thirtieth of float32's pace.
 FAST_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()
 
@@ -336,7 +337,7 @@ def write_manifest() -> None:
     write_text(MANIFEST, json.dumps(hashes, indent=1, sort_keys=True) + "\n")
 
 
-def write_history(folder: Path, history: list[dict], device: str = "two CPU cores") -> None:
+def write_history(folder: Path, history: list[dict], device: str = CORES) -> None:
     """Write the curve of a training, training.json: step, seconds, loss and what was measured.
 
     device: what it was trained on; the last row says so.
@@ -356,7 +357,7 @@ def facts(folder: Path) -> dict[str, float | str]:
         "megabytes": (folder / "model.safetensors").stat().st_size / 1e6,
         "minutes": history[-1]["seconds"] / 60,
         "steps": history[-1]["step"],
-        "device": history[-1].get("device", "two CPU cores"),
+        "device": history[-1].get("device", CORES),
     }
 
 

@@ -20,6 +20,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch.utils.data import Dataset, get_worker_info
 from training import (
+    CORES,
     MuonTrainer,
     facts,
     parameters,
@@ -34,7 +35,6 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 SEEDS = {"train": 0, "validation": 1, "test": 2}
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # as in the models on the Hub
 ACCELERATED = torch.cuda.is_available()
-CORES = "two CPU cores"
 DEVICE = f"one {torch.cuda.get_device_name()}" if ACCELERATED else CORES
 
 

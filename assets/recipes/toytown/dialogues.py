@@ -150,14 +150,14 @@ def _fact(random: np.random.Generator, kind: str, name: str, value: str) -> Turn
 def _talk(random: np.random.Generator, intent: str) -> Turn:
     rows = _about_a_place(random, DATA["talk"][intent])
     draft = Draft(random, parallel=False)
-    said = _filled(draft, _pick(random, rows["said"]))
+    said = filled(draft, _pick(random, rows["said"]))
     chosen = set(draft.chosen)
 
     def told(slot: re.Match) -> str | None:  # what was said stands fixed, Pip may choose the rest
         return draft.text(slot[0], "en") if slot["table"] + slot["digit"] in chosen else None
 
     ways = [pattern(way, told) for way in entries(rows["answer"])]
-    answer = _filled(draft, _pick(random, rows["answer"]))
+    answer = filled(draft, _pick(random, rows["answer"]))
     return Turn(said, answer, intent, tuple(ways))
 
 
@@ -172,7 +172,8 @@ def _about_a_place(random: np.random.Generator, rows: dict[str, str]) -> dict[st
     return rows
 
 
-def _filled(draft: Draft, text: str) -> str:
+def filled(draft: Draft, text: str) -> str:
+    """The text with its slots filled, every sentence of it begun with a capital."""
     if "{far}" in text:
         text = text.replace("{far}", draft.pick(entries(DATA["far"])))
     return _sentence(EITHER.sub(r"\1", draft.text(text, "en")))

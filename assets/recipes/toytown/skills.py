@@ -233,7 +233,7 @@ def feeling(random: np.random.Generator) -> Task:
     draft = Draft(random, parallel=False)
     line = one_of(random, entries(DATA["feelings"][wanted]))
     line = line.replace("{thing}", "{object1.the}").replace("{bare}", "{object1.bare}")
-    text = dialogues._filled(draft, line.replace("{place}", "{place1.the}"))
+    text = dialogues.filled(draft, line.replace("{place}", "{place1.the}"))
     forms = (
         "Is this positive, negative or neutral? {}",
         "Classify the sentiment: {}",
