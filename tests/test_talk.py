@@ -213,12 +213,15 @@ def one(skill: str, has: str) -> Task:
           "A zoo is a bird that swims and cannot fly.", "A penguin is a bird that swims.",
           "A penguin is a small bird that swims and cannot fly."]),
         ("sum", "9 plus 8|9 and 8|9 [+] 8", ["17", "9 plus 8 is 17.", "Seventeen."],
-         ["I can't add.", "9 and 8", "It is not 17.", "170", "Eighteen.", "Sixty-seventeen."]),
+         ["I can't add.", "9 and 8", "It is not 17.", "170", "Eighteen.", "Sixty-seventeen.",
+          "The answer is -17."]),
         ("sentiment", "glad", ["Positive.", "It is positive."],
-         ["negative", "positive, negative", "It is not positive."]),
+         ["negative", "positive, negative", "It is not positive.",
+          "Positive. The moon is cheese."]),
         ("unknown", "", ["I do not know.", "I don't know that.", "Sorry, I don't know."],
          ["It is nine o'clock.", "I don't know, but it opens at nine o'clock.",
-          "I don't know. It opens at nine o'clock.", "I know."]),
+          "I don't know. It opens at nine o'clock.", "I know.",
+          "I don't know about that but it opens at nine o'clock."]),
         ("list", "(two|2) colours", ["1. red\n2. blue", "1. Black\n2. white"],
          ["red, blue", "1. red\n2. red", "1. red", "2. red\n1. blue", "1. red\n1. blue"]),
         ("poem", "a cat",
@@ -302,6 +305,7 @@ def test_all_of_somebody_and_all_who_did_a_thing_are_told():
     assert not names(facts[2:])("Leo and Mia lost a hat.")
     assert not names(facts[2:])("Leo did not lose a hat.")
     assert not everything("Leo hates Rome. He stole a hat.")
+    assert not everything("Leo lost Rome. He lives in a hat.")
 
 
 @pytest.mark.parametrize(

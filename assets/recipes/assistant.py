@@ -338,8 +338,8 @@ def card(folder: Path) -> str:
     mean = scores.pop("mean")
     fluent = distinct(model, words, FRESH)
     asks = {
-        name: max((turn["content"] for turn in make(seed("test", 0)).messages[1:]), key=len)
-        for name, make in SKILLS.items()
+        name: next(turn["content"] for turn in turns if turn["role"] == "user")
+        for name, turns in ((n, make(seed("test", 0)).messages) for n, make in SKILLS.items())
     }
     known = seen(TEST_EACH, FRESH)
     return CARD.format(

@@ -112,10 +112,10 @@ def measured(
     with a name or a town that it never read. never: it was not told. The conversations go on with
     good answers, whatever the model wrote.
     """
-    asked = [
-        (turn, context(turns[:at], turn.said))
-        for turns in (dialogue(seed(split, i), kept=True) for i in range(first, first + count))
-        for at, turn in enumerate(turns)
+    asked = _asked(split, count, first) + [
+        (turn, said)  # few by chance: of these, as many again where every name is new
+        for turn, said in _asked(split, count, first, strange=1.0)
+        if turn.kind.startswith("spelt")
     ]
     texts = answers(model, words, [text for _, text in asked])
     right: dict[str, list[bool]] = defaultdict(list)
@@ -124,6 +124,15 @@ def measured(
         right[kind].append(acceptable(turn, text))
     everything = [one for found in right.values() for one in found]
     return {kind: float(np.mean(found)) for kind, found in ({"all": everything} | right).items()}
+
+
+def _asked(split: str, count: int, first: int, **options) -> list[tuple[Turn, str]]:
+    """Every turn of `count` conversations, and the conversation up to it."""
+    return [
+        (turn, context(turns[:at], turn.said))
+        for turns in (dialogue(seed(split, first + i), kept=True, **options) for i in range(count))
+        for at, turn in enumerate(turns)
+    ]
 
 
 def train(args: Namespace) -> None:

@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Callable, Iterable
 
-DENIED = {"not", "no", "never", "cannot", "nobody", "none"}  # and all that ends in "n't"
+DENIED = {"not", "no", "never", "cannot", "nobody", "none", "nothing"}  # and all that ends in "n't"
 SMALL = "a an the of in on to is are and or for from as that which who it its"
 # What may stand beside what is asked for: it adds nothing.
 NEUTRAL = SMALL + " he she they his her this there yes i you can tell text says but was were"
 UNKNOWNS = (
-    r"(?:sorry )?i (?:don't|do not) know(?: (?:that|it|yet|more)| (?:about|what|where|how|who) .*)?"
+    r"(?:(?:i'm |i am )?sorry )?i (?:don't|do not) know"
+    r"(?: (?:that|it|yet|more)| (?:about|what|where|how|who|when) .*)?"
     r"|i have no idea"
     r"|the text (?:does not|doesn't) say(?: (?:that|what|where|how|who) .*)?"
 )
@@ -17,7 +18,7 @@ UNKNOWNS = (
 
 def plain(text: str) -> str:
     """The words of a text, in small letters: `("It's 4:30, Leo!")` -> "it's 4:30 leo"."""
-    return " ".join(re.findall(r"\w+(?:[':.-]\w+)*", text.lower()))
+    return " ".join(re.findall(r"\w+(?:[':.-]\w+)*", text.lower().replace("’", "'")))
 
 
 def says(answer: str, wanted: str) -> bool:
@@ -51,14 +52,9 @@ def same(wanted: str) -> Callable[[str], bool]:
     return lambda answer: plain(answer) == plain(wanted)
 
 
-def holds(wanted: str) -> Callable[[str], bool]:
-    """A check that an answer says `wanted`."""
-    return lambda answer: says(answer, wanted)
-
-
 def is_unknown(answer: str) -> bool:
     """Whether it says that it does not know, and nothing else."""
-    one = not re.search(r"[.!?,;:] ", answer.replace("Sorry, ", "Sorry "))
+    one = not re.search(r"[.!?,;:] | but ", re.sub(r"(?i)(sorry),", r"\1", answer))
     return one and bool(re.fullmatch(UNKNOWNS, plain(answer)))
 
 

@@ -67,10 +67,13 @@ def tells_all(facts: list[Fact]) -> Callable[[str], bool]:
     wanted = " ".join(map(str, facts))
 
     def right(answer: str) -> bool:
-        all_said = all(says(answer, fact.what) for fact in facts)
+        all_said = all(says(answer, str(fact).partition(" ")[2]) for fact in facts)
         return all_said and not adds(answer, wanted) and not denies(answer)
 
     return right
+
+
+NOT_KNOWN = "sorry I'm I don't know do not have no idea say does doesn't yet more about"
 
 
 def lacks(name: str, unknown: str, facts: list[Fact]) -> Callable[[str], bool]:
@@ -82,7 +85,7 @@ def lacks(name: str, unknown: str, facts: list[Fact]) -> Callable[[str], bool]:
 
     def right(answer: str) -> bool:
         before, but, rest = answer.lower().rpartition(", but ")
-        of_it = not adds(rest, f"I don't know do not have no idea say does doesn't {unknown}")
+        of_it = not adds(rest, f"{NOT_KNOWN} {unknown}")
         return is_unknown(rest) and of_it and (not but or plain(before) in told)
 
     return right

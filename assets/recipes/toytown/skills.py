@@ -133,6 +133,8 @@ def things(random: np.random.Generator) -> Task:
 
     def right(answer: str) -> bool:
         found = re.findall(r"^(\d+)\. (.+)$", answer, re.MULTILINE)
+        if len(found) < len(answer.strip().splitlines()):
+            return False
         numbers, said = [int(at) for at, _ in found], {plain(name) for _, name in found}
         return numbers == list(range(1, count + 1)) and len(said) == count and said <= right_ones
 
@@ -153,7 +155,7 @@ def sums(random: np.random.Generator) -> Task:
     }
 
     def right(answer: str) -> bool:
-        figures = re.findall(r"\d+", answer)
+        figures = re.findall(r"-?\d+(?:\.\d+)?", answer)
         in_words = plain(answer).split()[-1:] == [ENGLISH.number_to_words(a + b)]
         return (figures[-1:] == [wanted] or (in_words and not figures)) and not denies(answer)
 
@@ -242,7 +244,7 @@ def feeling(random: np.random.Generator) -> Task:
 
     def right(answer: str) -> bool:
         named = [kind for kind in DATA["feelings"] if says(answer, kind)]
-        return named == [wanted] and not denies(answer)
+        return named == [wanted] and not adds(answer, f"{wanted} sentiment sentence")
 
     return task_of("sentiment", one_of(random, forms).format(text), wanted, right)
 
@@ -360,7 +362,7 @@ def result(random: np.random.Generator) -> Task:
         value = offer.values["first"] + offer.values["second"]
 
     def right(answer: str) -> bool:
-        return says(answer, str(value)) and not denies(answer, allowed=str(value))
+        return says(answer, str(value)) and not adds(answer, f"{value} answer result {offer.asked}")
 
     called = {"name": offer.name, "arguments": offer.arguments}
     messages = (
