@@ -35,7 +35,7 @@ SECONDS = 0.66  # of a step on two CPU cores
 # How an assistant may be told what it is: a learner has words of their own.
 OTHERWISE = ("You are a helpful assistant.", "You help people.", "Answer what you are asked.", "")
 OTHER = 0.3  # of the conversations
-JOINED = 0.15  # of the conversations hold two or three tasks
+JOINED = 0.15  # of the conversations may hold up to three tasks
 TEST_EACH, FRESH = 100, 10_000
 SEEN = 20_000  # tasks of training, a tenth of them, among which the card looks for the test's
 TEMPLATE = """\
@@ -104,17 +104,17 @@ def tokenizer() -> PreTrainedTokenizerFast:
         for message in conversation(seed("train", i)).messages
     ]
     texts += [text.upper() for text in texts[::4]]  # a persona may write in capitals
-    texts = [f" {text}".replace("\n", "\n ") for text in texts]
+    # A word is the same tokens at the start of a line as within it. Else a small model would have
+    # to learn of each name, and of each piece of one, that "Ada" is what it has read as " Ada".
+    spaced = normalizers.Replace(Regex(r"\n(?=\S)"), "\n ")
+    texts = [spaced.normalize_str(f" {text}") for text in texts]
     texts += ["system", "user", "assistant", "tool"] * 1_000  # a token each: they are in every turn
     level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     vocab, pairs = merges(texts, TOKENS, level)
     for old, new in (("<s>", "<|im_start|>"), ("</s>", "<|im_end|>"), ("<unk>", "<|endoftext|>")):
         vocab[new] = vocab.pop(old)
     made = Tokenizer(models.BPE(vocab, pairs))
-    # A word is the same tokens at the start of a line as within it. Else a small model would have
-    # to learn of each name, and of each piece of one, that "Ada" is what it has read as " Ada".
-    made.normalizer = normalizers.Replace(Regex(r"\n(?=\S)"), "\n ")
-    made.pre_tokenizer = level
+    made.normalizer, made.pre_tokenizer = spaced, level
     made.decoder = decoders.Sequence(
         [decoders.ByteLevel(), decoders.Replace("\n ", "\n"), decoders.Strip(" ", 1, 0)]
     )

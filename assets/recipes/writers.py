@@ -1,7 +1,7 @@
-"""What the recipes of the chatbot, the translator and the summarizer share: texts in, texts out.
+"""What the recipes of the chatbot, the translator, the summarizer and the assistant share.
 
-Each is an encoder that reads and a decoder that writes (Vaswani et al., 2017,
-https://arxiv.org/abs/1706.03762), in the class of a model on the Hub.
+Each is a transformer that writes (Vaswani et al., 2017, https://arxiv.org/abs/1706.03762), in the
+class of a model on the Hub; the assistant is a decoder alone, the others have an encoder, too.
 """
 
 import ctypes

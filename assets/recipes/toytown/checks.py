@@ -42,6 +42,16 @@ def adds(answer: str, known: str) -> bool:
     return not set(plain(answer).split()) <= set(plain(known).split()) | set(NEUTRAL.split())
 
 
+def only(wanted: Iterable[str], known: str = "") -> Callable[[str], bool]:
+    """A check that an answer says all of `wanted`, and beside it only words of `known`.
+
+    A "not" is no such word, where `known` has none: what denies is never right.
+    """
+    wanted = tuple(wanted)
+    known = " ".join((known, *wanted))
+    return lambda answer: all(says(answer, one) for one in wanted) and not adds(answer, known)
+
+
 def weighty(text: str) -> set[str]:
     """The words of a text without "a", "of" and the like."""
     return set(plain(text).split()) - set(SMALL.split())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .checks import adds, denies, is_unknown, plain, says
+from .checks import adds, is_unknown, only, plain
 from .sentences import EITHER, Draft
 from .tasks import SYSTEM, UNKNOWN, Task, one_of, said_in
 
@@ -54,23 +54,17 @@ def _facts(random: np.random.Generator, kept: bool) -> list[Fact]:
 
 def tells(fact: Fact, question: str) -> Callable[[str], bool]:
     """A check that an answer tells a fact, and nothing else; it may say "she" for the name."""
-
-    def right(answer: str) -> bool:
-        more = adds(answer, f"{fact} {question}") or denies(answer)
-        return says(answer, fact.what) and not more
-
-    return right
+    return only([fact.what], f"{fact} {question}")
 
 
 def tells_all(facts: list[Fact]) -> Callable[[str], bool]:
     """A check that an answer tells all these facts, and nothing else."""
-    wanted = " ".join(map(str, facts))
+    return only((str(fact).partition(" ")[2] for fact in facts), " ".join(map(str, facts)))
 
-    def right(answer: str) -> bool:
-        all_said = all(says(answer, str(fact).partition(" ")[2]) for fact in facts)
-        return all_said and not adds(answer, wanted) and not denies(answer)
 
-    return right
+def names(facts: list[Fact]) -> Callable[[str], bool]:
+    """A check that an answer names those of whom these facts are, and nobody else."""
+    return only((fact.name for fact in facts), " ".join(map(str, facts)))
 
 
 NOT_KNOWN = "sorry I'm I don't know do not have no idea say does doesn't yet more about"
@@ -87,17 +81,6 @@ def lacks(name: str, unknown: str, facts: list[Fact]) -> Callable[[str], bool]:
         before, but, rest = answer.lower().rpartition(", but ")
         of_it = not adds(rest, f"{NOT_KNOWN} {unknown}")
         return is_unknown(rest) and of_it and (not but or plain(before) in told)
-
-    return right
-
-
-def names(facts: list[Fact]) -> Callable[[str], bool]:
-    """A check that an answer names those of whom these facts are, and nobody else."""
-    wanted = " ".join(map(str, facts))
-
-    def right(answer: str) -> bool:
-        all_said = all(says(answer, fact.name) for fact in facts)
-        return all_said and not adds(answer, wanted) and not denies(answer)
 
     return right
 

@@ -19,6 +19,7 @@ from .checks import (
     denies,
     is_json,
     is_unknown,
+    only,
     plain,
     same,
     says,
@@ -64,11 +65,7 @@ def town(random: np.random.Generator) -> Task:
     name = one_of(random, HOURS)
     opens, closes, beside = HOURS[name]
     if random.random() < 0.34:
-
-        def there(answer: str) -> bool:
-            more = adds(answer, f"{name} next to {beside}") or denies(answer)
-            return says(answer, f"next to the {beside}") and not more
-
+        there = only([f"next to the {beside}"], name)
         return task_of(
             "town", f"Where is the {name}?", f"The {name} is next to the {beside}.", there
         )
@@ -95,7 +92,7 @@ def town(random: np.random.Generator) -> Task:
     def right(answer: str) -> bool:
         when = says_any(answer, (f"at {words}", f"at {hour}"))
         more = adds(answer, f"{name} {asked} {verbs[0]} at {words} {hour} o'clock")
-        return when and not more and not denies(answer)
+        return when and not more
 
     fact = f"The {name} {verbs[0]} at {clock}."
     return task_of("town", form.format(name, asked), fact, right, styled=styled)
@@ -360,10 +357,7 @@ def result(random: np.random.Generator) -> Task:
         value = value.replace(f"{{{slot}}}", str(said))
     if offer.kind == "add":
         value = offer.values["first"] + offer.values["second"]
-
-    def right(answer: str) -> bool:
-        return says(answer, str(value)) and not adds(answer, f"{value} answer result {offer.asked}")
-
+    right = only([str(value)], f"answer result {offer.asked}")
     called = {"name": offer.name, "arguments": offer.arguments}
     messages = (
         {"role": "system", "content": SYSTEM},
@@ -396,11 +390,8 @@ def describe(random: np.random.Generator) -> Task:
         where = PLACES[place]["where" if language == "en" else language] if place else ""
         return f"{words} {where}".strip()
 
-    def right(answer: str) -> bool:
-        wanted = [*said("en"), *([PLACES[place]["where"]] if place else [])]
-        told = all(says(answer, part) for part in wanted)
-        return told and not adds(answer, " ".join([*wanted, "see picture shows"]))
-
+    wanted = [*said("en"), *([PLACES[place]["where"]] if place else [])]
+    right = only(wanted, "see picture shows")
     found = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
     forms = ("Describe the picture: {}", "What is in the picture? {}", "Found: {}. Describe it.")
     if caption:
