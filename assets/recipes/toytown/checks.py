@@ -70,10 +70,11 @@ def is_unknown(answer: str) -> bool:
 
 def is_json(wanted: object) -> Callable[[str], bool]:
     """A check that an answer is JSON with the values of `wanted`."""
+    text = json.dumps(wanted, sort_keys=True)
 
     def right(answer: str) -> bool:
-        try:
-            return json.loads(answer) == wanted
+        try:  # as text: 40.0 is no integer, though it equals 40
+            return json.dumps(json.loads(answer), sort_keys=True) == text
         except json.JSONDecodeError:
             return False
 

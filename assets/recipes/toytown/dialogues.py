@@ -174,8 +174,9 @@ def _about_a_place(random: np.random.Generator, rows: dict[str, str]) -> dict[st
 
 def filled(draft: Draft, text: str) -> str:
     """The text with its slots filled, every sentence of it begun with a capital."""
-    if "{far}" in text:
-        text = text.replace("{far}", draft.pick(entries(DATA["far"])))
+    for table in ("far", "abroad"):
+        if f"{{{table}}}" in text:
+            text = text.replace(f"{{{table}}}", draft.pick(entries(DATA[table])))
     return _sentence(EITHER.sub(r"\1", draft.text(text, "en")))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .checks import adds, is_unknown, only, plain
-from .sentences import EITHER, Draft
+from .sentences import EITHER, Draft, polished
 from .tasks import SYSTEM, UNKNOWN, Task, one_of, said_in
 
 RELATIONS = {  # what a text says of somebody, how one asks, what one may not know, and a slot
@@ -40,14 +40,15 @@ def _facts(random: np.random.Generator, kept: bool) -> list[Fact]:
     while len(people) < count:
         if (name := said_in(random, "person", kept)) not in people:
             people.append(name)
-    facts = []
+    facts: list[Fact] = []
     for name in people:
         for kind in random.permutation(list(RELATIONS))[: random.integers(1, 3)]:
             slot = RELATIONS[str(kind)][3]
             what = str(said_in(random, "age"))
             if slot:
                 what = EITHER.sub(r"\1", Draft(random, parallel=False).text(slot, "en"))
-            facts.append(Fact(name, str(kind), what))
+            if all(what != fact.what for fact in facts):  # else several did the same
+                facts.append(Fact(name, str(kind), what))
     random.shuffle(facts)
     return facts
 
@@ -64,7 +65,7 @@ def tells_all(facts: list[Fact]) -> Callable[[str], bool]:
 
 def names(facts: list[Fact]) -> Callable[[str], bool]:
     """A check that an answer names those of whom these facts are, and nobody else."""
-    return only((fact.name for fact in facts), " ".join(map(str, facts)))
+    return only((fact.name for fact in facts), " ".join(["one ones", *map(str, facts)]))
 
 
 NOT_KNOWN = "sorry I'm I don't know do not have no idea say does doesn't yet more about"
@@ -140,11 +141,14 @@ def _asked_all(random: np.random.Generator, facts: list[Fact], kept: bool) -> As
 
 
 def _asked_who(random: np.random.Generator, facts: list[Fact], kept: bool) -> Asked:
-    """A question about who it was; several may be it."""
+    """A question about who it was.
+
+    The answer says first what was done: from there one finds the line, and in it the name.
+    """
     fact = one_of(random, facts)
-    question = RELATIONS[fact.kind][0].format("Who", fact.what)[:-1] + "?"
-    who = [one for one in facts if (one.kind, one.what) == (fact.kind, fact.what)]
-    return Asked(question, " ".join(map(str, who)), names(who))
+    question = RELATIONS[fact.kind][0].format("who", fact.what)[:-1]
+    answer = f"The one {question} is {fact.name}."
+    return Asked(polished(f"{question}?", "en"), answer, names([fact]))
 
 
 def from_text(random: np.random.Generator, kept: bool = False, alone: bool = False) -> Task:
@@ -159,7 +163,7 @@ def from_text(random: np.random.Generator, kept: bool = False, alone: bool = Fal
     messages, text = [system], " ".join(map(str, facts))
     for at in range(count):
         kind = random.random()
-        ask = _asked_one if alone or kind < 0.5 else _asked_all if kind < 0.8 else _asked_who
+        ask = _asked_one if alone or kind < 0.45 else _asked_all if kind < 0.7 else _asked_who
         one = ask(random, facts, kept)
         said = one.question if at else form.format(text, one.question)
         messages += [{"role": "user", "content": said}]

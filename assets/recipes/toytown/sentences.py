@@ -284,6 +284,11 @@ def _article(word: str) -> str:
     return "an" if re.match(AN, word) else "a"
 
 
+def with_an(text: str) -> str:
+    """The text, with "an" for "a" where the next word asks for it."""
+    return re.sub(rf"\ba (?={AN})", "an ", text)
+
+
 AN = r"(?:[aeio]|u(?!ni|se))"  # how a word begins that takes it
 VOWELS = "aeiouâàéèêîôœh"  # every h of ours is mute, but those of numbers
 CONTRACTIONS = {

@@ -41,6 +41,7 @@ from .sentences import (
     polished,
     sentence,
     strange_name,
+    with_an,
 )
 from .styles import OWN, STYLES, UNSEEN, WEIGHTS
 from .tasks import (
@@ -270,8 +271,9 @@ FORMS = {  # what a form asks for: the names that its fields may have, and texts
         },
         (
             "{name} ordered this {count} times on {day}: {thing}.",
-            "On {day} {name} wants {count} of these: {thing}.",
+            "Order of {day}: {count} x {thing}, for {name}.",
             "{day}: {count} x {thing} for {name}.",
+            "{name} needs the following by {day}: {thing}, {count} times.",
         ),
     ),
 }
@@ -289,7 +291,7 @@ def extract(random: np.random.Generator, kept: bool = False) -> Task:
         n: "integer" if isinstance(values[key], int) else "string" for key, n in names.items()
     }
     wanted = {n: values[key] for key, n in names.items()}
-    text = re.sub(r"\ba (?=[aeio])", "an ", one_of(random, texts).format(**values))
+    text = with_an(one_of(random, texts).format(**values))
     forms = ("Extract as JSON {}: {}", "JSON {} from this text: {}", "Fill in {} from: {}")
     asked = one_of(random, forms).format(json.dumps(schema), text)
     return task_of("json", asked, json.dumps(wanted), is_json(wanted))
@@ -332,8 +334,7 @@ def _offered(random: np.random.Generator, kept: bool = False) -> Offer:
     tools = [tool, *others]
     random.shuffle(tools)
     values = {slot: said_in(random, slot, kept) for slot in names}
-    asked = one_of(random, entries(DATA["tools"][kinds[0]]["asks"])).format(**values)
-    asked = re.sub(r"\ba (?=[aeio])", "an ", asked)
+    asked = with_an(one_of(random, entries(DATA["tools"][kinds[0]]["asks"])).format(**values))
     arguments = {names[slot]: value for slot, value in values.items()}
     return Offer(asked, kinds[0], tool["function"]["name"], arguments, values, tuple(tools))
 
@@ -374,8 +375,8 @@ def describe(random: np.random.Generator) -> Task:
     counts = [int(random.integers(1, 5)) for _ in names]
     caption = bool(random.random() < 0.5)
     place = one_of(random, PLACES) if caption and random.random() < 0.7 else None
-    coloured = [caption and random.random() < 0.6 for _ in names]
-    colours = [one_of(random, COATS if name in ANIMALS else COLOURS) for name in names]
+    colours = [one_of(random, COLOURED[name]) if name in COLOURED else None for name in names]
+    coloured = [bool(caption and colour and random.random() < 0.8) for colour in colours]
 
     def said(language: str) -> list[str]:
         nouns = [next(n for n in ALL_THINGS if n.singular["en"] == name) for name in names]
@@ -406,13 +407,18 @@ def describe(random: np.random.Generator) -> Task:
 
 
 COLOURS, COATS = ADJECTIVES["colour"], ADJECTIVES["coat"]
-ANIMALS = {name for name in LABELS if THINGS[name]["category"] == "animals"}
+# The colours that a thing may have in a picture: those of pictures.py.
+COLOURED = {name: COLOURS for name in LABELS if THINGS[name].get("paint")}
+COLOURED |= {name: COATS for name in LABELS if THINGS[name]["category"] == "animals"}
 ALL_THINGS = [noun for nouns in NOUNS.values() for noun in nouns if noun.singular["en"] in LABELS]
+
+
+OUTSIDE = dialogues.DATA["talk"]["outside"]
 
 
 def beyond(random: np.random.Generator) -> Task:
     """What lies outside the town, or was never heard of: it says that it does not know."""
-    far = one_of(random, entries(dialogues.DATA["far"]))
+    draft = Draft(random, parallel=False)
     closed = [noun.singular["en"] for noun in NOUNS["place"]]
     closed = [name for name in closed if name not in HOURS]
     new = strange_name(random)
@@ -421,7 +427,7 @@ def beyond(random: np.random.Generator) -> Task:
     asked = one_of(
         random,
         (
-            one_of(random, entries(dialogues.DATA["talk"]["outside"]["said"])).format(far=far),
+            dialogues.filled(draft, one_of(random, entries(OUTSIDE["said"]))),
             f"What is {ENGLISH.a(new.lower())}?",
             f"When does the {one_of(random, closed)} open?",
             f"Where does {one_of(random, (new, one_of(random, NAMES)))} live?",
@@ -454,6 +460,7 @@ def memory(random: np.random.Generator) -> Task:
         turns = dialogues.dialogue(random, int(random.integers(2, 7)), strange=STRANGE)
         if not as_pip:
             turns = [turn for turn in turns if ":" in turn.kind or turn.kind in PLAIN_TALK]
+            turns = [turn for turn in turns if "Pip" not in turn.said]
         asked = [i for i, t in enumerate(turns) if t.kind.startswith(("asked", "spelt", "never"))]
         if asked:
             return _conversation(turns[: asked[-1] + 1], PIP if as_pip else SYSTEM, "memory")
@@ -507,9 +514,9 @@ SKILLS = {
 }  # fmt: skip
 # What is hard to learn comes more often than the rest.
 OFTEN = {
-    "from text": 9.0, "persona": 7.0, "translate": 5.0, "memory": 2.5, "json": 2.0, "call": 2.0,
-    "sum": 1.5, "summarise": 1.5, "talk": 1.2, "list": 0.7, "unknown": 0.7, "repeat": 0.7,
-    "town": 0.4, "explain": 0.4, "poem": 0.4, "sentiment": 0.4,
+    "from text": 11.0, "persona": 9.0, "translate": 5.0, "memory": 2.5, "json": 2.5, "call": 2.5,
+    "sum": 1.5, "summarise": 1.5, "result": 1.5, "talk": 1.2, "list": 0.7, "unknown": 0.7,
+    "repeat": 0.7, "town": 0.4, "explain": 0.4, "poem": 0.4, "sentiment": 0.4,
 }  # fmt: skip
 SHARES = np.array([OFTEN.get(name, 1.0) for name in SKILLS])
 

@@ -35,7 +35,7 @@ STYLES: dict[str, tuple[Callable[[str], str], Callable[[str], str | None]]] = {
 }
 OWN = ("short", "french", "spanish")  # styles in which the skill itself has another answer
 # How often a style is drawn: those oftener that change every word.
-HARD = {"short": 3.0, "french": 2.0, "spanish": 2.0, "loud": 3.0, "quiet": 1.5}
+HARD = {"short": 3.0, "french": 2.0, "spanish": 2.0, "loud": 4.0, "quiet": 3.0, "quoted": 1.5}
 WEIGHTS = {style: HARD.get(style, 1.0) for style in (*STYLES, *OWN)}
 # Pairs of style and skill that training never shows: can it put together what it knows?
 UNSEEN = {("pirate", "sum"), ("robot", "explain"), ("loud", "town"), ("french", "describe")}

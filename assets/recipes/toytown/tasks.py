@@ -11,7 +11,7 @@ from .vocabulary import PAINTS
 
 SYSTEM = "You are a helpful assistant in Toytown."
 UNKNOWN = "I don't know."
-STRANGE = 0.3  # of the names in texts, functions and forms are outside Toytown's vocabulary
+STRANGE = 0.4  # of the names in texts, functions and forms are outside Toytown's vocabulary
 NUMBERS = {  # from, and below which number
     "count": (2, 20),
     "people": (2, 13),
