@@ -27,7 +27,8 @@ def drawn(seed: int) -> np.random.Generator:
 def test_a_story_has_four_to_ten_sentences_and_a_summary_that_holds_who_what_and_where(plot: str):
     for seed in range(40):
         tale = story(drawn(seed), plot)
-        assert 4 <= len(re.findall(r"[.!?](?= |$)", tale.text)) <= 11  # "a.m." is no sentence
+        # An opening of two sentences is one line of a story.
+        assert 4 <= len(re.findall(r"[.!?](?= |$)", tale.text)) <= 11
         assert tale.summary == f"{tale.who} {tale.what} at {tale.where}."
         assert tale.who in tale.text
         assert tale.where in tale.text
@@ -155,15 +156,18 @@ def test_what_pip_may_choose_is_of_its_kind():
 
 
 def test_pip_says_of_the_town_what_stands_in_the_table_that_the_assistant_learns_from():
+    looked = 0
     for seed in range(400):
         for turn in dialogue(drawn(seed)):
             if turn.kind in ("open", "close", "directions"):
                 place = next((name for name in HOURS if f"the {name}" in turn.said), None)
                 if not place:
                     continue  # it is mistyped
+                looked += 1
                 opens, closes, beside = HOURS[place]
                 hour = {"open": opens, "close": closes}.get(turn.kind)
                 assert (ENGLISH.number_to_words(hour) if hour else beside) in turn.answer
+    assert looked > 50
     for place, (_, _, beside) in HOURS.items():
         assert HOURS.get(beside, (0, 0, place))[2] == place, "next to each other"
 
@@ -202,6 +206,7 @@ def one(skill: str, has: str) -> Task:
          ["The castle closes at 4.", "It closes at four.", "At four o'clock."],
          ["The zoo closes at four.", "The castle opens at four.", "The castle closes at 5.",
           "The castle never closes at four.", "The castle and the zoo close at four.",
+          "Four closes at the castle.",
           "The castle closes at 4:30.", "The moon closes at four.",
           "The castle closes at four, and the king sleeps."]),
         ("town", "Where is the zoo", ["The zoo is next to the castle.", "Next to the castle."],
@@ -212,23 +217,28 @@ def one(skill: str, has: str) -> Task:
           "A penguin is a bird that cannot fly, but swims."],
          ["A penguin is not a bird that swims and cannot fly.", "A penguin is a fish.",
           "A zoo is a bird that swims and cannot fly.", "A penguin is a bird that swims.",
-          "A penguin is a small bird that swims and cannot fly."]),
-        ("sum", "9 plus 8|9 and 8|9 [+] 8", ["17", "9 plus 8 is 17.", "Seventeen."],
+          "A penguin is a small bird that swims and cannot fly.",
+          "A bird is a penguin that swims and cannot fly."]),
+        ("sum", "9 plus 8|9 and 8|9 [+] 8",
+         ["17", "9 plus 8 is 17.", "Seventeen.", "17 = 9 + 8", "17 is 9 plus 8."],
          ["I can't add.", "9 and 8", "It is not 17.", "170", "Eighteen.", "Sixty-seventeen.",
-          "The answer is -17."]),
+          "The answer is -17.", "9 plus 9 is 17.", "The moon weighs 17."]),
         ("sentiment", "glad", ["Positive.", "It is positive."],
          ["negative", "positive, negative", "It is not positive.",
           "Positive. The moon is cheese."]),
         ("unknown", "", ["I do not know.", "I don't know that.", "Sorry, I don't know."],
          ["It is nine o'clock.", "I don't know, but it opens at nine o'clock.",
           "I don't know. It opens at nine o'clock.", "I know.",
-          "I don't know about that but it opens at nine o'clock."]),
+          "I don't know about that but it opens at nine o'clock.",
+          "I don't know when it opens and it closes at nine.",
+          "I don't know because the capital is Toronto."]),
         ("list", "(two|2) colours", ["1. red\n2. blue", "1. Black\n2. white"],
          ["red, blue", "1. red\n2. red", "1. red", "2. red\n1. blue", "1. red\n1. blue"]),
         ("poem", "a cat",
          ["A cat came to town one day\nand looked around and went away\n"
           "They say the cat can sing a song\nbut I have waited here so long"],
-         ["...", "day\naway\ngo\nsnow",
+         ["...", "day\naway\ngo\nsnow", "cat cat cat cat day\ncat cat cat cat away\n"
+          "cat cat cat cat song\ncat cat cat cat long",
           "A cat came to town one day\nand looked around and went away"]),
     ],
 )  # fmt: skip
@@ -281,11 +291,12 @@ def test_only_what_comes_in_colours_in_a_picture_is_described_with_one():
         ("Mira bought a hat.", False),
         ("Mia bought a hat, a coat and a dog.", False),
         ("Mia bought a hat. Leo lives in Rome.", False),
+        ("A hat bought Mia.", False),
         ("I don't know.", False),
     ],
 )
 def test_an_answer_from_a_text_tells_the_one_fact_that_was_asked_for(answer: str, right: bool):
-    assert tells(Fact("Mia", "bought", "a hat"), "What did Mia buy?")(answer) == right
+    assert tells(Fact("Mia", "bought", "a hat"))(answer) == right
 
 
 def test_a_whole_text_said_again_is_no_answer_to_a_question_about_it():
@@ -360,6 +371,7 @@ def test_what_a_function_gives_back_fits_what_it_was_asked():
         if re.search(r"emind", asked) and "day" in given:
             days += 1
             assert given.split()[-1] in arguments.values(), "on the day that was asked for"
+        assert not task.right(asked), "an echo"
         if "not" not in given:
             assert not task.right(f"The answer is not {given}.")
     assert min(sums, days) > 5
@@ -409,7 +421,7 @@ def test_training_never_puts_together_what_is_kept_for_the_test(style: str, skil
         }[skill]
         return task.messages[0]["content"].endswith(wordings) and bool(re.search(put, asked))
 
-    assert all(pair(skills.persona(drawn(seed), only=(style, skill))) for seed in range(20))
+    assert all(pair(skills.persona(drawn(seed), pair=(style, skill))) for seed in range(20))
     assert not any(pair(skills.persona(drawn(seed))) for seed in range(1_500))
 
 

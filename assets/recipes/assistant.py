@@ -292,7 +292,7 @@ def unseen(model, words, each: int, first: int) -> dict[str, float]:
     """By pair of style and skill that training never showed, how many of `each` are right."""
     return {
         " + ".join(pair): right(
-            model, words, drawn(each, first, partial(skills.persona, only=pair))
+            model, words, drawn(each, first, partial(skills.persona, pair=pair))
         )
         for pair in sorted(UNSEEN)
     }

@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Callable, Iterable
 
-DENIED = {"not", "no", "never", "cannot", "nobody", "none", "nothing"}  # and all that ends in "n't"
+from .sentences import ENGLISH
+
 SMALL = "a an the of in on to is are and or for from as that which who it its"
 # What may stand beside what is asked for: it adds nothing.
 NEUTRAL = SMALL + " he she they his her this there yes i you can tell text says but was were"
@@ -29,12 +30,6 @@ def says(answer: str, wanted: str) -> bool:
 def says_any(answer: str, wanted: Iterable[str]) -> bool:
     """Whether it says one of them."""
     return any(says(answer, one) for one in wanted)
-
-
-def denies(answer: str, allowed: str = "") -> bool:
-    """Whether there is a "not" or the like in it, which is not in `allowed`, too."""
-    more = set(plain(answer).split()) - set(plain(allowed).split())
-    return any(word in DENIED or word.endswith("n't") for word in more)
 
 
 def adds(answer: str, known: str) -> bool:
@@ -62,10 +57,34 @@ def same(wanted: str) -> Callable[[str], bool]:
     return lambda answer: plain(answer) == plain(wanted)
 
 
-def is_unknown(answer: str) -> bool:
-    """Whether it says that it does not know, and nothing else."""
-    one = not re.search(r"[.!?,;:] | but ", re.sub(r"(?i)(sorry),", r"\1", answer))
-    return one and bool(re.fullmatch(UNKNOWNS, plain(answer)))
+NOT_KNOWN = "sorry I'm I don't know do not have no idea say does doesn't yet more about"
+
+
+def is_unknown(answer: str, about: str) -> bool:
+    """Whether it says that it does not know, and nothing else, but what it was asked `about`."""
+    one = not re.search(r"[.!?,;:] | but | and | because ", re.sub(r"(?i)(sorry),", r"\1", answer))
+    unknown = bool(re.fullmatch(UNKNOWNS, plain(answer)))
+    return one and unknown and not adds(answer, f"{NOT_KNOWN} {about}")
+
+
+def is_sum(a: int, b: int) -> Callable[[str], bool]:
+    """A check that an answer is the sum of two numbers, alone or after or before the two."""
+    wanted = a + b
+    words = " ".join(ENGLISH.number_to_words(number) for number in (a, b, wanted))
+
+    def right(answer: str) -> bool:
+        answer = re.sub(r"\s*([+=])\s*", r" \1 ", answer)
+        figures = [int(figure) for figure in re.findall(r"-?\d+", answer)]
+        if adds(answer, f"{a} {b} {wanted} {words} plus sum answer equals result"):
+            return False
+        if not figures:  # in words
+            return plain(answer).split()[-1:] == [ENGLISH.number_to_words(wanted)]
+        return figures in ([wanted], *([x, y, wanted] for x, y in ((a, b), (b, a)))) or figures in (
+            [wanted, a, b],
+            [wanted, b, a],
+        )
+
+    return right
 
 
 def is_json(wanted: object) -> Callable[[str], bool]:

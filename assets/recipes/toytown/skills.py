@@ -16,8 +16,8 @@ import numpy as np
 from . import dialogues, stories
 from .checks import (
     adds,
-    denies,
     is_json,
+    is_sum,
     is_unknown,
     only,
     plain,
@@ -107,9 +107,9 @@ def explain(random: np.random.Generator) -> Task:
     kernel = weighty(wanted) - {word}
 
     def right(answer: str) -> bool:
-        of_it = says_any(answer, (word, "it is"))
+        of_it = re.match(rf"(?:an? {re.escape(word)}|it) is ", plain(answer))
         enough = len(kernel & weighty(answer)) >= 0.8 * len(kernel)
-        return of_it and enough and not adds(answer, wanted)
+        return bool(of_it) and enough and not adds(answer, wanted)
 
     return task_of("explain", one_of(random, forms).format(ENGLISH.a(word)), wanted, right)
 
@@ -151,17 +151,11 @@ def sums(random: np.random.Generator) -> Task:
         "french": f"{a} plus {b} égale {wanted}.",
         "spanish": f"{a} más {b} es igual a {wanted}.",
     }
-
-    def right(answer: str) -> bool:
-        figures = re.findall(r"-?\d+(?:\.\d+)?", answer)
-        in_words = plain(answer).split()[-1:] == [ENGLISH.number_to_words(a + b)]
-        return (figures[-1:] == [wanted] or (in_words and not figures)) and not denies(answer)
-
     return task_of(
         "sum",
         one_of(random, forms).format(a, b),
         f"{a} plus {b} is {wanted}.",
-        right,
+        is_sum(a, b),
         styled=styled,
     )
 
@@ -206,7 +200,6 @@ def tell(random: np.random.Generator) -> Task:
 
 
 RHYMES = [tuple(pair.split(" / ")) for pair in entries(DATA["poems"]["pairs"])]
-RHYMING = {frozenset(plain(line).split()[-1] for line in pair) for pair in RHYMES}
 
 
 def poem(random: np.random.Generator) -> Task:
@@ -217,11 +210,12 @@ def poem(random: np.random.Generator) -> Task:
     text = "\n".join(line[0].upper() + line[1:] for line in lines)
 
     def right(answer: str) -> bool:
-        lines = [plain(line).split() for line in answer.split("\n") if plain(line)]
-        pairs = [frozenset(line[-1] for line in two) for two in (lines[:2], lines[2:])]
-        whole = len(lines) == 4 and all(len(line) > 4 for line in lines)
-        rhymes = pairs[0] != pairs[1] and set(pairs) <= RHYMING
-        return whole and rhymes and says(answer, name)
+        said = [plain(line) for line in answer.split("\n") if plain(line)]
+        known = {
+            tuple(plain(line.format(a=ENGLISH.a(name), x=name)) for line in pair) for pair in RHYMES
+        }
+        pairs = {tuple(said[:2]), tuple(said[2:])}
+        return len(said) == 4 and len(pairs) == 2 and pairs <= known
 
     forms = ("Write a poem about {}.", "I want a poem about {}.", "Make a short poem about {}.")
     return task_of("poem", one_of(random, forms).format(ENGLISH.a(name)), text, right)
@@ -358,7 +352,13 @@ def result(random: np.random.Generator) -> Task:
         value = value.replace(f"{{{slot}}}", str(said))
     if offer.kind == "add":
         value = offer.values["first"] + offer.values["second"]
-    right = only([str(value)], f"answer result {offer.asked}")
+    said_so = only([str(value)], f"answer result {offer.asked}")
+
+    def right(answer: str) -> bool:
+        if offer.kind == "add":
+            return is_sum(offer.values["first"], offer.values["second"])(answer)
+        return said_so(answer) and not says(offer.asked, answer)  # an echo is no answer
+
     called = {"name": offer.name, "arguments": offer.arguments}
     messages = (
         {"role": "system", "content": SYSTEM},
@@ -436,7 +436,7 @@ def beyond(random: np.random.Generator) -> Task:
             f"Translate to {abroad}: {sentence(random).text}",
         ),
     )
-    return task_of("unknown", asked, UNKNOWN, is_unknown)
+    return task_of("unknown", asked, UNKNOWN, lambda answer: is_unknown(answer, asked))
 
 
 def _conversation(turns: list[dialogues.Turn], system: str, skill: str) -> Task:
@@ -478,19 +478,19 @@ def repeat(random: np.random.Generator) -> Task:
     return task_of("repeat", one_of(random, forms).format(words), words, same(words))
 
 
-def persona(random: np.random.Generator, only: tuple[str, str] | None = None) -> Task:
+def persona(random: np.random.Generator, pair: tuple[str, str] | None = None) -> Task:
     """Another skill, in a style that the system message asks for, but for the pairs of UNSEEN.
 
-    only: the pair of style and skill to draw, which may be one of UNSEEN.
+    pair: of style and skill, to draw this one, which may be one of UNSEEN.
     """
     about = (town, explain, *[sums, describe, partial(from_text, alone=True)] * 2)
     styles, weights = list(WEIGHTS), np.array(list(WEIGHTS.values()))
-    style = only[0] if only else str(random.choice(styles, p=weights / weights.sum()))
+    style = pair[0] if pair else str(random.choice(styles, p=weights / weights.sum()))
     while True:
         task = one_of(random, about)(random)
         fits = style in STYLES or style in task.styled
-        pair = (style, task.skill)
-        if fits and (pair == only if only else pair not in UNSEEN):
+        drawn = (style, task.skill)
+        if fits and (drawn == pair if pair else drawn not in UNSEEN):
             break
     wording = one_of(random, entries(DATA["personas"][style]))
     system = {"role": "system", "content": f"{SYSTEM} {wording}"}
