@@ -361,6 +361,8 @@ def card(folder: Path) -> str:
         unseen=_scores(unseen(model, words, TEST_EACH, FRESH)),
         distinct=np.mean(fluent),
         most=np.mean(np.array(fluent) >= 4),
+        top_p=TOP_P,
+        bold=np.mean(distinct(model, words, FRESH, top_p=1.0)),
         repeatable="the same" if repeatable(model, words, FRESH) else "not the same",
         outside=table(list(outside(model, words).items())),
         each=TEST_EACH,
@@ -419,9 +421,13 @@ the training ({training:,} tasks), too. Where it is high, a right answer may be 
 
 | | |
 |---|---|
-| five stories to one request at temperature 1: different and fluent ones | {distinct:.1f} |
+| of five stories, temperature 1, top-p {top_p}: different fluent ones | {distinct:.1f} |
 | requests with at least four such of five | {most:.2f} |
+| the same without top-p | {bold:.1f} |
 | greedy answers to the same request | {repeatable} |
+
+Top-p {top_p} is what the instruction models of Llama have in their `generation_config`. The file
+here leaves it out, since its default is greedy: give `do_sample=True, top_p={top_p}`.
 
 ## What it can't do
 
