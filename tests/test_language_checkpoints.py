@@ -74,6 +74,26 @@ def test_the_assistant_has_each_skill(skill: str, helper: tuple):
     assert assistant.right(*helper, tasks) >= limits["skills"][skill]
 
 
+def test_the_assistant_obeys_its_persona(helper: tuple):
+    limits = LIMITS["assistant"]
+    assert assistant.obedient(*helper, 2 * limits["each"], FRESH) >= limits["obedient"]
+
+
+def test_the_assistant_reads_names_that_no_training_had(helper: tuple):
+    limits = LIMITS["assistant"]
+    scores = assistant.with_new_names(*helper, limits["each"], FRESH)
+    assert {name for name, score in scores.items() if score < limits["new_names"][name]} == set()
+
+
+def test_the_assistant_puts_together_some_styles_and_skills_that_training_kept_apart(
+    helper: tuple,
+):
+    limits = LIMITS["assistant"]
+    scores = assistant.unseen(*helper, 20, FRESH)
+    for pair, least in limits["unseen"].items():
+        assert scores[pair] >= least, pair
+
+
 def test_the_assistant_says_the_same_at_temperature_zero_and_different_things_at_one(helper: tuple):
     assert assistant.repeatable(*helper, first=FRESH)
     stories = assistant.distinct(*helper, first=FRESH)
@@ -144,4 +164,4 @@ def test_what_it_makes_of_what_is_outside_is_in_every_card():
         outside = card.partition("## What it can't do")[2].partition("## Training")[0]
         rows = re.findall(r"^\| .+ \| .+ \|$", outside.partition("|---|")[2], re.MULTILINE)
         assert len(rows) >= 4, role
-        assert not re.search(r"\b(nan|None)\b", outside)
+        assert not re.search(r"\b(nan|None)\b", card)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from toytown import skills
 from toytown.dialogues import FACTS, HOURS, INTENTS, LATER, NAMES, acceptable, dialogue, mistyped
-from toytown.reading import Fact, from_text, lacks, names, tells, tells_all
+from toytown.reading import Fact, from_text, is_who, lacks, tells, tells_all
 from toytown.sentences import ADJECTIVES, ENGLISH, NOUNS, strange_name
 from toytown.stories import PLOTS, facts_right, fluent, story
 from toytown.styles import STYLES, UNSEEN
@@ -214,15 +214,18 @@ def one(skill: str, has: str) -> Task:
           "The zoo is not next to the castle.", "The bank is next to the castle.",
           "The moon is next to the castle."]),
         ("explain", "penguin", ["It is a penguin: a bird that swims and cannot fly.",
-          "A penguin is a bird that cannot fly, but swims."],
+          "A penguin is a bird that swims, and cannot fly!"],
          ["A penguin is not a bird that swims and cannot fly.", "A penguin is a fish.",
           "A zoo is a bird that swims and cannot fly.", "A penguin is a bird that swims.",
           "A penguin is a small bird that swims and cannot fly.",
-          "A bird is a penguin that swims and cannot fly."]),
+          "A bird is a penguin that swims and cannot fly.",
+          "A penguin is a bird that cannot swim and fly."]),
         ("sum", "9 plus 8|9 and 8|9 [+] 8",
-         ["17", "9 plus 8 is 17.", "Seventeen.", "17 = 9 + 8", "17 is 9 plus 8."],
+         ["17", "9 plus 8 is 17.", "Seventeen.", "17 = 9 + 8", "17 is 9 plus 8.", "It's 17.",
+          "Seventeen is nine plus eight.", "The sum of 9 and 8 is 17."],
          ["I can't add.", "9 and 8", "It is not 17.", "170", "Eighteen.", "Sixty-seventeen.",
-          "The answer is -17.", "9 plus 9 is 17.", "The moon weighs 17."]),
+          "The answer is -17.", "9 plus 9 is 17.", "The moon weighs 17.",
+          "17 plus 9 is 8.", "9 is 8 plus 17.", "Eight plus eight is seventeen.", "17 9 8"]),
         ("sentiment", "glad", ["Positive.", "It is positive."],
          ["negative", "positive, negative", "It is not positive.",
           "Positive. The moon is cheese."]),
@@ -258,6 +261,7 @@ def test_a_description_names_all_that_is_there_and_nothing_else():
         )
         assert task.right(task.answer.replace("I see", "There is"))
         assert not task.right(f"{task.answer} And {other}.")
+        assert not task.right(f"{task.answer} {task.answer.removeprefix('I see ')}"), "twice"
         assert not task.right(task.answer.replace("I see", "I do not see"))
 
 
@@ -280,6 +284,7 @@ def test_only_what_comes_in_colours_in_a_picture_is_described_with_one():
     [
         ("Mia bought a hat.", True),
         ("She bought a hat.", True),
+        ("The text says that Mia bought a hat.", True),
         ("A hat.", True),
         ("Leo bought a hat.", False),
         ("Mia lost a hat.", False),
@@ -316,7 +321,7 @@ def test_questions_about_one_text_are_each_answered_by_it():
                 assert all(line in text for line in re.split(r"(?<=\.) ", said))
 
 
-def test_all_of_somebody_and_all_who_did_a_thing_are_told():
+def test_all_of_somebody_is_told_and_who_did_a_thing():
     facts = [
         Fact("Leo", "lives", "Rome"),
         Fact("Mia", "lives", "Rome"),
@@ -326,13 +331,14 @@ def test_all_of_somebody_and_all_who_did_a_thing_are_told():
     assert everything("Leo lives in Rome. He lost a hat.")
     assert not everything("Leo lives in Rome.")
     assert not everything("Leo and Mia live in Rome. Leo lost a hat.")
-    both = names(facts[:2])
-    assert both("Leo and Mia.")
-    assert names(facts[2:])("The one who lost a hat is Leo.")
-    assert not names(facts[2:])("The one who lost a hat is Mia.")
-    assert not both("Leo lives in Rome.")
-    assert not names(facts[2:])("Leo and Mia lost a hat.")
-    assert not names(facts[2:])("Leo did not lose a hat.")
+    lost_it = is_who(facts[2])
+    assert lost_it("Leo.")
+    assert lost_it("Leo lost a hat.")
+    assert lost_it("The one who lost a hat is Leo.")
+    assert not lost_it("The one who lost a hat is Mia.")
+    assert not lost_it("A hat lost Leo.")
+    assert not lost_it("Leo and Mia lost a hat.")
+    assert not lost_it("Leo did not lose a hat.")
     assert not everything("Leo hates Rome. He stole a hat.")
     assert not everything("Leo lost Rome. He lives in a hat.")
 
@@ -344,6 +350,7 @@ def test_all_of_somebody_and_all_who_did_a_thing_are_told():
         ("I don't know how old Mia is.", True),
         ("Mia lost a hat, but I don't know how old Mia is.", True),
         ("Mia lost a hat, but I don't know how old she is.", True),
+        ("She lost a hat, but I don't know how old she is.", True),
         ("The text does not say.", True),
         ("I have no idea.", True),
         ("Mia is 40 years old.", False),
@@ -402,9 +409,12 @@ def test_a_persona_must_have_both_the_style_and_the_answer_right():
     for seed in range(200):
         one = skills.persona(drawn(seed))
         assert one.right(one.answer)
+        assert one.obeys(one.answer)
+        assert not one.obeys("")
         if one.answer.startswith("Arr! "):
             assert not one.right(one.answer[5:])
             assert not one.right("Arr! I am a pirate.")
+            assert one.obeys("Arr! I am a pirate.")
 
 
 @pytest.mark.parametrize(("style", "skill"), sorted(UNSEEN))

@@ -8,6 +8,7 @@ https://arxiv.org/abs/2302.13971), with the chat template of SmolLM2 (ChatML), w
 written as signatures. It learns from the assistant's turns alone: what others say is only read.
 """
 
+import json
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ JOINED = 0.15  # of the conversations may hold up to three tasks
 # it each word has one chance in a hundred to fit nowhere, and a story has fifty words.
 TOP_P = 0.9
 TEST_EACH, FRESH = 100, 10_000
-SEEN = 20_000  # tasks of training, a tenth of them, among which the card looks for the test's
+SEEN = 20_000  # tasks of training, a part of them, among which the card looks for the test's
 TEMPLATE = """\
 {%- macro offered() %}
 {%- if tools %}{{ '\\nFunctions: ' }}
@@ -275,17 +276,24 @@ def drawn(count: int, first: int, make: Callable[[np.random.Generator], Task]) -
     return [make(seed("test", index)) for index in range(first, first + count)]
 
 
-def seen(each: int, first: int) -> dict[str, float]:
+def in_training(each: int, first: int) -> dict[str, float]:
     """By skill, how many of the test tasks were asked word for word in training, too."""
 
-    def asked(one: Task) -> tuple[str, ...]:
-        return tuple(message["content"] for message in one.messages[1:])
+    def asked(one: Task) -> str:
+        return json.dumps([one.messages, one.tools])
 
     known = {asked(task(seed("train", index))) for index in range(SEEN)}
     return {
         name: float(np.mean([asked(one) in known for one in drawn(each, first, make)]))
         for name, make in SKILLS.items()
     }
+
+
+def obedient(model, words, each: int, first: int) -> float:
+    """How many answers of `each` have the style that the system message asks for."""
+    tasks = drawn(each, first, SKILLS["persona"])
+    texts = replies(model, words, tasks)
+    return float(np.mean([one.obeys(text) for one, text in zip(tasks, texts, strict=True)]))
 
 
 def unseen(model, words, each: int, first: int) -> dict[str, float]:
@@ -347,7 +355,7 @@ def card(folder: Path) -> str:
         name: next(turn["content"] for turn in turns if turn["role"] == "user")
         for name, turns in ((n, make(seed("test", 0)).messages) for n, make in SKILLS.items())
     }
-    known = seen(TEST_EACH, FRESH)
+    known = in_training(TEST_EACH, FRESH)
     return CARD.format(
         scores=table(
             [
@@ -356,11 +364,13 @@ def card(folder: Path) -> str:
             ]
         ),
         training=SEEN,
+        part=SEEN / (STEPS * BATCH),
         mean=mean,
         names=_scores(with_new_names(model, words, TEST_EACH, FRESH)),
         unseen=_scores(unseen(model, words, TEST_EACH, FRESH)),
         distinct=np.mean(fluent),
         most=np.mean(np.array(fluent) >= 4),
+        obedient=obedient(model, words, TEST_EACH, FRESH),
         top_p=TOP_P,
         bold=np.mean(distinct(model, words, FRESH, top_p=1.0)),
         repeatable="the same" if repeatable(model, words, FRESH) else "not the same",
@@ -401,11 +411,11 @@ print(assistant(messages)[0]["generated_text"][-1]["content"])
 {each} tasks of each skill whose seeds no training has seen, answered greedily and judged by the
 checkers of [skills.py](../../recipes/toytown/skills.py); their mean is {mean:.3f}. They look for
 what must be said (a number, a name, JSON's values), and that nothing else is. Word for word they
-compare a translation, what is to be repeated, and what a persona says in French, in Spanish or in
-few words; small talk, summaries and stories must have one of the forms that Toytown has for them.
+compare a translation, what is to be repeated, and what a persona says in French or Spanish; small
+talk, summaries, poems and stories must have one of the forms that Toytown has for them.
 
-Toytown is small: the last column says how many of the tasks were asked word for word in a tenth of
-the training ({training:,} tasks), too. Where it is high, a right answer may be known by heart.
+Toytown is small: the last column says how many of the tasks were asked word for word in {part:.0%}
+of the training ({training:,} tasks), too. Where it is high, a right answer may be known by heart.
 
 | skill | such as | right | seen |
 |---|---|---|---|
@@ -421,6 +431,7 @@ the training ({training:,} tasks), too. Where it is high, a right answer may be 
 
 | | |
 |---|---|
+| a persona's style is obeyed (in French and Spanish: by a right answer) | {obedient:.2f} |
 | of five stories, temperature 1, top-p {top_p}: different fluent ones | {distinct:.1f} |
 | requests with at least four such of five | {most:.2f} |
 | the same without top-p | {bold:.1f} |

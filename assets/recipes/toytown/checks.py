@@ -38,18 +38,32 @@ def adds(answer: str, known: str) -> bool:
 
 
 def only(wanted: Iterable[str], known: str = "") -> Callable[[str], bool]:
-    """A check that an answer says all of `wanted`, and beside it only words of `known`.
+    """A check that an answer says each of `wanted` once, and beside it only words of `known`.
 
     A "not" is no such word, where `known` has none: what denies is never right.
     """
-    wanted = tuple(wanted)
-    known = " ".join((known, *wanted))
-    return lambda answer: all(says(answer, one) for one in wanted) and not adds(answer, known)
+    wanted = sorted(map(plain, wanted), key=len, reverse=True)
+
+    def right(answer: str) -> bool:
+        rest = f" {plain(answer)} "
+        for one in wanted:
+            rest, count = re.subn(f" {re.escape(one)} ", "  ", rest, count=1)
+            if not count:
+                return False
+        return not adds(rest, known)
+
+    return right
 
 
-def weighty(text: str) -> set[str]:
-    """The words of a text without "a", "of" and the like."""
-    return set(plain(text).split()) - set(SMALL.split())
+def weighty(text: str) -> list[str]:
+    """The words of a text, without "a", "of" and the like."""
+    return [word for word in plain(text).split() if word not in SMALL.split()]
+
+
+def in_order(words: list[str], wanted: list[str]) -> bool:
+    """Whether `words` are some of `wanted`, each once and in their order."""
+    rest = iter(wanted)
+    return all(word in rest for word in words)
 
 
 def same(wanted: str) -> Callable[[str], bool]:
@@ -68,21 +82,20 @@ def is_unknown(answer: str, about: str) -> bool:
 
 
 def is_sum(a: int, b: int) -> Callable[[str], bool]:
-    """A check that an answer is the sum of two numbers, alone or after or before the two."""
-    wanted = a + b
-    words = " ".join(ENGLISH.number_to_words(number) for number in (a, b, wanted))
+    """A check that an answer is the sum of two numbers, alone or in an equation that is right."""
+    total, figures = a + b, {ENGLISH.number_to_words(n): str(n) for n in (a, b, a + b)}
+    figures |= {"+": " plus ", "=": " is ", "-": " minus "}
+    marks = "|".join(map(re.escape, sorted(figures, key=len, reverse=True)))
+    two = rf"(?:{a} (?:plus|and) {b}|{b} (?:plus|and) {a})"
+    begin = r"(?:it's|it is|that's|that is|equals|(?:the )?(?:answer|result|sum)(?: is)?)"
+    begin = rf"(?:{begin}|the sum of {two} is)"
+    way = (
+        rf"(?:{begin} )?{total}|{two} (?:is|are|equals?|makes?) {total}|{total} (?:is|equals) {two}"
+    )
 
     def right(answer: str) -> bool:
-        answer = re.sub(r"\s*([+=])\s*", r" \1 ", answer)
-        figures = [int(figure) for figure in re.findall(r"-?\d+", answer)]
-        if adds(answer, f"{a} {b} {wanted} {words} plus sum answer equals result"):
-            return False
-        if not figures:  # in words
-            return plain(answer).split()[-1:] == [ENGLISH.number_to_words(wanted)]
-        return figures in ([wanted], *([x, y, wanted] for x, y in ((a, b), (b, a)))) or figures in (
-            [wanted, a, b],
-            [wanted, b, a],
-        )
+        written = re.sub(marks, lambda mark: figures[mark[0]], answer.lower())
+        return bool(re.fullmatch(way, plain(written)))
 
     return right
 

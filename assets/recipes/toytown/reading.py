@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import permutations
 
 import numpy as np
 
@@ -66,8 +65,10 @@ SAYS = r"(?:yes |(?:the )?text says (?:that )?)?"  # how an answer may begin
 def tells(fact: Fact) -> Callable[[str], bool]:
     """A check that an answer tells a fact, and nothing else; it may say "she" for the name."""
     name, told = (re.escape(plain(text)) for text in (fact.name, fact.told))
-    what = re.escape(plain(fact.what))
-    way = rf"{SAYS}(?:(?:{name}|s?he) {told}|{what}(?: years old)?)"
+    told = told.replace(r"\ years\ old", r"(?:\ years\ old)?")
+    way = (
+        rf"{SAYS}(?:(?:{name}|s?he) {told}|{told.partition(' ')[2]}|{re.escape(plain(fact.what))})"
+    )
     return lambda answer: bool(re.fullmatch(way, plain(answer)))
 
 
@@ -87,13 +88,10 @@ def tells_all(facts: list[Fact]) -> Callable[[str], bool]:
     return right
 
 
-def names(facts: list[Fact]) -> Callable[[str], bool]:
-    """A check that an answer names those of whom these facts are, and nobody else."""
-    told = re.escape(plain(facts[0].told))
-    people = "|".join(
-        " and ".join(re.escape(plain(fact.name)) for fact in some) for some in permutations(facts)
-    )
-    way = rf"{SAYS}(?:(?:the ones? who {told}|it) (?:is|are|was|were) )?(?:{people})(?: {told})?"
+def is_who(fact: Fact) -> Callable[[str], bool]:
+    """A check that an answer names the one of whom a fact is, and nobody else."""
+    name, told = (re.escape(plain(text)) for text in (fact.name, fact.told))
+    way = rf"{SAYS}(?:(?:the one who {told}|it) (?:is|was) )?{name}(?: {told})?"
     return lambda answer: bool(re.fullmatch(way, plain(answer)))
 
 
@@ -102,7 +100,9 @@ def lacks(name: str, unknown: str, facts: list[Fact]) -> Callable[[str], bool]:
 
     unknown: what it does not know, "where Leo lives".
     """
-    told = {plain(str(fact)) for fact in facts if fact.name == name}
+    of_it = [fact for fact in facts if fact.name == name]
+    told = {f"{who} {fact.told}" for fact in of_it for who in (name, "he", "she")}
+    told = set(map(plain, told))
 
     def right(answer: str) -> bool:
         before, but, rest = answer.lower().rpartition(", but ")
@@ -173,7 +173,7 @@ def _asked_who(random: np.random.Generator, facts: list[Fact], kept: bool) -> As
     fact = one_of(random, facts)
     question = RELATIONS[fact.kind][0].format("who", fact.what)[:-1]
     answer = f"The one {question} is {fact.name}."
-    return Asked(polished(f"{question}?", "en"), answer, names([fact]))
+    return Asked(polished(f"{question}?", "en"), answer, is_who(fact))
 
 
 def from_text(random: np.random.Generator, kept: bool = False, alone: bool = False) -> Task:

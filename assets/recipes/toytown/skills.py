@@ -16,6 +16,7 @@ import numpy as np
 from . import dialogues, stories
 from .checks import (
     adds,
+    in_order,
     is_json,
     is_sum,
     is_unknown,
@@ -104,12 +105,13 @@ def explain(random: np.random.Generator) -> Task:
     word = one_of(random, DATA["definitions"])
     forms = ("What is {}?", "Explain what {} is.", "Can you explain to me what {} is?")
     wanted = DATA["definitions"][word]
-    kernel = weighty(wanted) - {word}
+    kernel = [part for part in weighty(wanted) if part != word]
+    begins = re.compile(rf"(?:an? {re.escape(word)}|it) is ")
 
     def right(answer: str) -> bool:
-        of_it = re.match(rf"(?:an? {re.escape(word)}|it) is ", plain(answer))
-        enough = len(kernel & weighty(answer)) >= 0.8 * len(kernel)
-        return bool(of_it) and enough and not adds(answer, wanted)
+        said = [part for part in weighty(answer) if part != word]
+        enough = len(said) >= 0.8 * len(kernel) and in_order(said, kernel)
+        return bool(begins.match(plain(answer))) and enough and not adds(answer, wanted)
 
     return task_of("explain", one_of(random, forms).format(ENGLISH.a(word)), wanted, right)
 
@@ -357,7 +359,8 @@ def result(random: np.random.Generator) -> Task:
     def right(answer: str) -> bool:
         if offer.kind == "add":
             return is_sum(offer.values["first"], offer.values["second"])(answer)
-        return said_so(answer) and not says(offer.asked, answer)  # an echo is no answer
+        echo = says(offer.asked, answer) and plain(answer) != plain(str(value))
+        return said_so(answer) and not echo
 
     called = {"name": offer.name, "arguments": offer.arguments}
     messages = (
@@ -494,8 +497,18 @@ def persona(random: np.random.Generator, pair: tuple[str, str] | None = None) ->
             break
     wording = one_of(random, entries(DATA["personas"][style]))
     system = {"role": "system", "content": f"{SYSTEM} {wording}"}
-    if style in OWN:
-        answer, right = task.styled[style], same(task.styled[style])
+    if style == "short":
+        answer = task.styled[style]
+
+        def obeys(said: str) -> bool:
+            return 0 < len(said.split()) <= 3
+
+        def right(said: str) -> bool:
+            return obeys(said) and task.right(said)
+
+    elif style in OWN:  # French of another meaning would be obedient, too, but who could tell it?
+        answer = task.styled[style]
+        right = obeys = same(answer)
     else:
         answer, undone = STYLES[style][0](task.answer), STYLES[style][1]
 
@@ -503,7 +516,10 @@ def persona(random: np.random.Generator, pair: tuple[str, str] | None = None) ->
             rest = undone(said)
             return rest is not None and task.right(rest)
 
-    return Task("persona", (system, *task.messages[1:]), answer, right, task.tools)
+        def obeys(said: str) -> bool:
+            return bool(plain(said)) and undone(said) is not None
+
+    return Task("persona", (system, *task.messages[1:]), answer, right, task.tools, obeys=obeys)
 
 
 SKILLS = {

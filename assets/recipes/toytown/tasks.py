@@ -29,7 +29,9 @@ class Task:
     """A conversation up to a request, a good answer, and what every good answer fulfils.
 
     tools: functions on offer, as `apply_chat_template` takes them. styled: the answer in French, in
-    Spanish and in few words, where the skill has them; `right` is then not asked.
+    Spanish and in few words, where the skill has them; `right` is then not asked. obeys: whether an
+    answer has the style that a persona asks for, be it right or wrong, but in French and Spanish,
+    where it must be right; None where no style is asked for.
     """
 
     skill: str
@@ -38,6 +40,7 @@ class Task:
     right: Callable[[str], bool]
     tools: tuple[dict, ...] = ()
     styled: dict[str, str] = field(default_factory=dict)
+    obeys: Callable[[str], bool] | None = None
 
 
 def task_of(skill: str, user: str, answer: str, right: Callable[[str], bool], **more) -> Task:
