@@ -24,7 +24,7 @@ TOKENS = 1_400
 WIDTH = 160
 WINDOW = 128  # tokens, as many as facebook/blenderbot-400M-distill reads
 STEPS, BATCH = 3_300, 64
-SECONDS = 0.34  # of a step on two CPU cores
+SECONDS = 0.36  # of a step on two CPU cores
 BETWEEN = "</s> <s>"  # two turns
 STRANGE = 0.6  # of the names and towns, so that it learns to spell what it reads
 OFTEN = {"told": 2.0, "never": 2.0, "asked": 4.0, "spelt": 6.0}  # turns, by what they teach
@@ -202,6 +202,7 @@ def card(folder: Path) -> str:
         later=LATER,
         window=WINDOW,
         effort=effort(folder, f"{BATCH} turns", SECONDS),
+        strange=STRANGE,
         parameters=parameters(model),
         **facts(folder),
     )
@@ -261,8 +262,8 @@ count, or remember anything that is no longer in the text that it is given.
 
 ## Training
 
-`python assets/recipes/chatbot.py`: {effort}. Half of the names and towns that people give in
-training are spelt at random, so that it learns to copy what it reads.
+`python assets/recipes/chatbot.py`: {effort}. {strange:.0%} of the names and towns that people
+give in training are spelt at random, so that it learns to copy what it reads.
 """
 
 
