@@ -176,10 +176,13 @@ def _asked_who(random: np.random.Generator, facts: list[Fact], kept: bool) -> As
     return Asked(polished(f"{question}?", "en"), answer, is_who(fact))
 
 
-def from_text(random: np.random.Generator, kept: bool = False, alone: bool = False) -> Task:
+def from_text(
+    random: np.random.Generator, kept: bool = False, alone: bool = False, who: bool = False
+) -> Task:
     """An answer from a given text, and that it does not know where the text lacks it.
 
-    alone: one question about one fact; else often several. kept: see `said_in`.
+    alone: one question about one fact; else often several. kept: see `said_in`. who: the last one
+    asks who it was; else it never does.
     """
     facts = _facts(random, kept)
     form = one_of(random, ("Text: {} Question: {}", "{} {}", "Answer from this text. {} {}"))
@@ -188,10 +191,14 @@ def from_text(random: np.random.Generator, kept: bool = False, alone: bool = Fal
     messages, text = [system], " ".join(map(str, facts))
     for at in range(count):
         kind = random.random()
-        ask = _asked_one if alone or kind < 0.45 else _asked_all if kind < 0.7 else _asked_who
+        if alone or at == count - 1:
+            kind = 0.0 if alone else 1.0 if who else 0.7 * kind
+        ask = _asked_one if kind < 0.45 else _asked_all if kind < 0.7 else _asked_who
         one = ask(random, facts, kept)
         said = one.question if at else form.format(text, one.question)
         messages += [{"role": "user", "content": said}]
         messages += [{"role": "assistant", "content": one.answer}]
     styled = {"short": f"{one.fact.what[0].upper()}{one.fact.what[1:]}."} if one.fact else {}
-    return Task("from text", tuple(messages[:-1]), one.answer, one.right, styled=styled)
+    return Task(
+        "who" if who else "from text", tuple(messages[:-1]), one.answer, one.right, styled=styled
+    )

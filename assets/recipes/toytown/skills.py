@@ -526,13 +526,14 @@ SKILLS = {
     "town": town, "explain": explain, "list": things, "sum": sums, "translate": translate,
     "summarise": summarise, "story": tell, "poem": poem, "sentiment": feeling, "json": extract,
     "call": call, "result": result, "describe": describe, "from text": from_text,
+    "who": partial(from_text, who=True),
     "unknown": beyond, "memory": memory, "talk": talk, "repeat": repeat, "persona": persona,
 }  # fmt: skip
 # What is hard to learn comes more often than the rest.
 OFTEN = {
-    "from text": 11.0, "persona": 9.0, "translate": 5.0, "memory": 2.5, "json": 2.5, "call": 2.5,
-    "sum": 1.5, "summarise": 1.5, "result": 1.5, "talk": 1.2, "list": 0.7, "unknown": 0.7,
-    "repeat": 0.7, "town": 0.4, "explain": 0.4, "poem": 0.4, "sentiment": 0.4,
+    "from text": 7.7, "who": 3.3, "persona": 9.0, "translate": 5.0, "memory": 2.5, "json": 2.5,
+    "call": 2.5, "sum": 1.5, "summarise": 1.5, "result": 1.5, "talk": 1.2, "list": 0.7,
+    "unknown": 0.7, "repeat": 0.7, "town": 0.4, "explain": 0.4, "poem": 0.4, "sentiment": 0.4,
 }  # fmt: skip
 SHARES = np.array([OFTEN.get(name, 1.0) for name in SKILLS])
 
