@@ -7,6 +7,7 @@ import pytest
 import torch
 import translator
 from recipes import assert_learns_and_resumes
+from toytown import skills
 from toytown.sentences import NOUNS
 from writers import Pair, Pairs, collated, seed
 
@@ -53,6 +54,14 @@ def test_the_assistant_learns_from_its_own_turns_alone():
         own = own.replace("<|im_end|> ", "<|im_end|>")  # a line's first word has its space
         said = [turn["content"] for turn in one.messages if turn["role"] == "assistant"]
         assert own == "".join(f"{text}<|im_end|>" for text in said)
+
+
+def test_two_texts_never_stand_in_one_conversation():
+    """Both may tell of a Mia; which is meant then?"""
+    tasks = [skills.task(seed("test", i), kind) for kind in ("from text", "who") for i in range(40)]
+    short = [one for one in tasks if assistant._joins(one, [])]
+    assert {one.skill for one in short} == {"from text", "who"}
+    assert not any(assistant._joins(one, [other]) for one in short for other in short)
 
 
 def test_spanish_to_french_is_never_trained_and_both_say_the_same():

@@ -11,7 +11,7 @@ written as signatures. It learns from the assistant's turns alone: what others s
 import json
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -99,8 +99,10 @@ def conversation(random: np.random.Generator) -> Conversation:
 def _joins(one: Task, others: list[Task]) -> bool:
     """Whether a task can stand in one conversation with others; memories and texts must not mix."""
     bare = one.messages[0]["content"] == SYSTEM and not one.tools
-    apart = one.skill != "memory" and one.skill not in {other.skill for other in others}
-    return bare and apart and sum(len(turn["content"]) for turn in one.messages[1:]) < 300
+    texts = {"from text", "who"}
+    mixed = one.skill == "memory" or one.skill in {other.skill for other in others}
+    mixed |= one.skill in texts and any(other.skill in texts for other in others)
+    return bare and not mixed and sum(len(turn["content"]) for turn in one.messages[1:]) < 300
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -292,8 +294,7 @@ def in_training(each: int, first: int) -> dict[str, float]:
 def obedient(model, words, each: int, first: int) -> float:
     """How many answers of `each` have the style that the system message asks for."""
     tasks = drawn(each, first, SKILLS["persona"])
-    texts = replies(model, words, tasks)
-    return float(np.mean([one.obeys(text) for one, text in zip(tasks, texts, strict=True)]))
+    return right(model, words, [replace(one, right=one.obeys) for one in tasks])
 
 
 def unseen(model, words, each: int, first: int) -> dict[str, float]:

@@ -101,8 +101,7 @@ def lacks(name: str, unknown: str, facts: list[Fact]) -> Callable[[str], bool]:
     unknown: what it does not know, "where Leo lives".
     """
     of_it = [fact for fact in facts if fact.name == name]
-    told = {f"{who} {fact.told}" for fact in of_it for who in (name, "he", "she")}
-    told = set(map(plain, told))
+    told = {plain(f"{who} {fact.told}") for fact in of_it for who in (name, "he", "she")}
 
     def right(answer: str) -> bool:
         before, but, rest = answer.lower().rpartition(", but ")
@@ -190,10 +189,10 @@ def from_text(
     system = {"role": "system", "content": SYSTEM}
     messages, text = [system], " ".join(map(str, facts))
     for at in range(count):
-        kind = random.random()
-        if alone or at == count - 1:
-            kind = 0.0 if alone else 1.0 if who else 0.7 * kind
-        ask = _asked_one if kind < 0.45 else _asked_all if kind < 0.7 else _asked_who
+        last = at == count - 1
+        kind = random.random() * (0.7 if last else 1.0)  # who it was is the last 0.3
+        ask = _asked_one if alone or kind < 0.45 else _asked_all if kind < 0.7 else _asked_who
+        ask = _asked_who if who and last else ask
         one = ask(random, facts, kept)
         said = one.question if at else form.format(text, one.question)
         messages += [{"role": "user", "content": said}]

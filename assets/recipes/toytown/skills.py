@@ -44,7 +44,7 @@ from .sentences import (
     strange_name,
     with_an,
 )
-from .styles import OWN, STYLES, UNSEEN, WEIGHTS
+from .styles import OWN, STYLES, UNSEEN, WEIGHTS, brief
 from .tasks import (
     DAYS,
     NUMBERS,
@@ -379,13 +379,13 @@ def describe(random: np.random.Generator) -> Task:
     caption = bool(random.random() < 0.5)
     place = one_of(random, PLACES) if caption and random.random() < 0.7 else None
     colours = [one_of(random, COLOURED[name]) if name in COLOURED else None for name in names]
-    coloured = [bool(caption and colour and random.random() < 0.8) for colour in colours]
+    colours = [c if caption and c and random.random() < 0.8 else None for c in colours]
 
     def said(language: str) -> list[str]:
         nouns = [next(n for n in ALL_THINGS if n.singular["en"] == name) for name in names]
         return [
-            noun_phrase(noun, c if has else None, n, "many" if n > 1 else "a", language)
-            for noun, n, has, c in zip(nouns, counts, coloured, colours, strict=True)
+            noun_phrase(noun, colour, n, "many" if n > 1 else "a", language)
+            for noun, n, colour in zip(nouns, counts, colours, strict=True)
         ]
 
     def sentence(language: str) -> str:
@@ -416,12 +416,9 @@ COLOURED |= {name: COATS for name in LABELS if THINGS[name]["category"] == "anim
 ALL_THINGS = [noun for nouns in NOUNS.values() for noun in nouns if noun.singular["en"] in LABELS]
 
 
-OUTSIDE = dialogues.DATA["talk"]["outside"]
-
-
 def beyond(random: np.random.Generator) -> Task:
     """What lies outside the town, or was never heard of: it says that it does not know."""
-    draft = Draft(random, parallel=False)
+    draft, talked = Draft(random, parallel=False), dialogues.DATA["talk"]
     closed = [noun.singular["en"] for noun in NOUNS["place"]]
     closed = [name for name in closed if name not in HOURS]
     new = strange_name(random)
@@ -430,7 +427,7 @@ def beyond(random: np.random.Generator) -> Task:
     asked = one_of(
         random,
         (
-            dialogues.filled(draft, one_of(random, entries(OUTSIDE["said"]))),
+            dialogues.filled(draft, one_of(random, entries(talked["outside"]["said"]))),
             f"What is {ENGLISH.a(new.lower())}?",
             f"When does the {one_of(random, closed)} open?",
             f"Where does {one_of(random, (new, one_of(random, NAMES)))} live?",
@@ -497,20 +494,11 @@ def persona(random: np.random.Generator, pair: tuple[str, str] | None = None) ->
             break
     wording = one_of(random, entries(DATA["personas"][style]))
     system = {"role": "system", "content": f"{SYSTEM} {wording}"}
-    if style == "short":
-        answer = task.styled[style]
-
-        def obeys(said: str) -> bool:
-            return 0 < len(said.split()) <= 3
-
-        def right(said: str) -> bool:
-            return obeys(said) and task.right(said)
-
-    elif style in OWN:  # French of another meaning would be obedient, too, but who could tell it?
-        answer = task.styled[style]
+    answer = task.styled[style] if style in OWN else STYLES[style][0](task.answer)
+    if style in ("french", "spanish"):  # of another meaning it would be obedient, but who can tell?
         right = obeys = same(answer)
     else:
-        answer, undone = STYLES[style][0](task.answer), STYLES[style][1]
+        undone = brief if style == "short" else STYLES[style][1]
 
         def right(said: str) -> bool:
             rest = undone(said)

@@ -17,6 +17,11 @@ def _quoted(answer: str) -> str | None:
     return answer if isinstance(answer, str) else None
 
 
+def brief(answer: str) -> str | None:
+    """The answer if it has at most three words, None if it has more."""
+    return answer if len(answer.split()) <= 3 else None
+
+
 STYLES: dict[str, tuple[Callable[[str], str], Callable[[str], str | None]]] = {
     "pirate": (lambda a: f"Arr! {a}", lambda a: a[5:] if a.startswith("Arr! ") else None),
     "robot": (lambda a: f"Beep. {a}", lambda a: a[6:] if a.startswith("Beep. ") else None),
