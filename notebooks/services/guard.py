@@ -1,0 +1,129 @@
+"""What a request must pass before it is read: the address, the key, its size, and the crowd.
+
+Written for ASGI itself (https://asgi.readthedocs.io), so that a body is never read whole before it
+is known to be small enough.
+"""
+
+import asyncio
+import hmac
+import json
+import time
+from collections import defaultdict, deque
+from urllib.parse import parse_qs
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.errors import Refused
+
+MINUTE = 60  # seconds
+
+
+class Guard:
+    """Refuses what must not come in, in Google's form.
+
+    hosts: names by which the server may be called, against DNS rebinding
+    (https://owasp.org/www-community/attacks/DNS_Rebinding). per_minute: requests of a key; 0: any
+    number. at_once: requests that are worked on; as many again as `waiting` wait for their turn.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: list[str],
+        hosts: tuple[str, ...],
+        max_bytes: int,
+        per_minute: int = 0,
+        at_once: int = 32,
+        waiting: int = 128,
+    ):
+        self.app, self.keys, self.hosts = app, keys, hosts
+        self.max_bytes, self.per_minute = max_bytes, per_minute
+        self.places, self.waiting, self.most = asyncio.Semaphore(at_once), 0, waiting
+        self.calls: dict[str, deque[float]] = defaultdict(deque)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+            self._check_host(headers.get(b"host", ""))
+            self._check_size(headers.get(b"content-length", "0"))
+            # The address of an upload is itself a secret, and clients send no key there.
+            if scope["path"] not in ("/", "/healthz") and "/sessions/" not in scope["path"]:
+                self._check_quota(self._key(headers, scope["query_string"]))
+            if self.waiting >= self.most:
+                raise Refused(429, "Too many requests wait already.", seconds=1)
+        except Refused as refused:
+            await _answer(send, refused)
+            return
+        self.waiting += 1
+        try:
+            await self.places.acquire()
+        finally:
+            self.waiting -= 1
+        try:
+            await self.app(scope, self._bounded(receive), send)
+        finally:
+            self.places.release()
+
+    def _check_host(self, host: str) -> None:
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        if name.lower() not in self.hosts:
+            raise Refused(403, "This server is not called by that name.", "Host")
+
+    def _check_size(self, length: str) -> None:
+        if not length.isdigit():
+            raise Refused(400, "Content-Length is no number.", "Content-Length")
+        if int(length) > self.max_bytes:
+            raise Refused(413, self._too_large)
+
+    def _key(self, headers: dict[bytes, str], query: bytes) -> str:
+        key = headers.get(b"x-goog-api-key")
+        key = key or headers.get(b"authorization", "").removeprefix("Bearer ")
+        key = key or parse_qs(query.decode("latin-1")).get("key", [""])[0]
+        if not key:
+            raise Refused(403, "The request has no API key: send it in the header x-goog-api-key.")
+        for known in self.keys:
+            if hmac.compare_digest(key.encode("latin-1", "replace"), known.encode()):
+                return known
+        raise Refused(401, "API key not valid. Please pass a valid API key.")
+
+    def _check_quota(self, key: str) -> None:
+        if not self.per_minute:
+            return
+        now, calls = time.monotonic(), self.calls[key]
+        while calls and calls[0] <= now - MINUTE:
+            calls.popleft()
+        if len(calls) >= self.per_minute:
+            said = f"You exceeded your quota of {self.per_minute} requests a minute."
+            raise Refused(429, said, seconds=max(1, calls[0] + MINUTE - now))
+        calls.append(now)
+
+    def _bounded(self, receive: Receive) -> Receive:
+        came = 0
+
+        async def bounded() -> Message:
+            nonlocal came
+            message = await receive()
+            came += len(message.get("body", b""))
+            if came > self.max_bytes:
+                raise HTTPException(413, self._too_large)
+            return message
+
+        return bounded
+
+    @property
+    def _too_large(self) -> str:
+        return f"The request is too large: at most {self.max_bytes / 1e6:.0f} MB."
+
+
+async def _answer(send: Send, refused: Refused) -> None:
+    body = json.dumps(refused.body()).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if refused.seconds is not None:
+        headers.append((b"retry-after", b"%d" % -(-refused.seconds // 1)))
+    await send({"type": "http.response.start", "status": refused.code, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

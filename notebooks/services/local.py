@@ -1,0 +1,69 @@
+"""Start a service of the course beside a notebook or a test; it ends with whoever started it."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+NOTEBOOKS = Path(__file__).resolve().parents[1]
+HERE = "127.0.0.1"
+
+
+@dataclass
+class Local:
+    """A service that runs: its address, and the key that it takes."""
+
+    address: str
+    key: str
+    process: subprocess.Popen
+
+    def stop(self) -> None:
+        """End it, and wait until it is gone."""
+        if self.process.stdin:
+            self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def __enter__(self) -> "Local":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+
+def start(name: str = "gemini", *options: str, log: int | None = subprocess.DEVNULL) -> Local:
+    """Start `python -m services.<name>` on a free port, with a random key, and wait for its word.
+
+    options: of its command line. log: where its errors go, as of `subprocess.Popen`. The key goes
+    by the environment, since anybody on the machine can read a command line. The service reads its
+    standard input, which the system closes when this process ends, however it ends.
+
+    Raises RuntimeError if it does not start.
+    """
+    key = secrets.token_urlsafe(24)
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"services.{name}", "--port", "0", "--child", *options],
+        cwd=NOTEBOOKS,
+        env=os.environ | {"COURSE_SERVICE_KEY": key},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+    )
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError(
+            f"The local service {name} did not start: run `python -m services.{name}` in "
+            "notebooks/ to see why."
+        )
+    # Clients of both kinds ask a proxy, where the environment names one, unless told not to.
+    for variable in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in os.environ.get(variable, "").split(",") if host]
+        os.environ[variable] = ",".join(dict.fromkeys([*hosts, HERE]))
+    return Local(f"http://{HERE}:{json.loads(line)['port']}", key, process)

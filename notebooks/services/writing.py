@@ -1,0 +1,136 @@
+"""Answers in the making, as a request's coroutine sees them."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from services.engine import Answer, Engine, Full, TooLong
+from services.errors import Refused
+from services.requests import Asked
+from services.shapes import (
+    Candidate,
+    Content,
+    FunctionCall,
+    GenerateContentResponse,
+    Part,
+    UsageMetadata,
+)
+
+
+async def written(
+    engine: Engine, asked: Asked, count: int, in_pieces: bool
+) -> AsyncIterator[list[Answer]]:
+    """The answers to a request, again and again while they grow; at the end all are finished.
+
+    in_pieces: yields them at every token, else once. Where nobody listens any more, they end.
+    """
+    if asked.said is not None:
+        yield [_cut(engine, asked)] * count
+        return
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+    def heard(answer: Answer) -> None:
+        if in_pieces or answer.finish:
+            loop.call_soon_threadsafe(changed.set)
+
+    answers: list[Answer] = []
+    try:
+        for number in range(count):
+            settings = asked.settings
+            if settings.seed is not None:  # else all would be the same
+                settings = replace(settings, seed=(settings.seed + number) % 2**63)
+            answers.append(engine.write(asked.prompt, settings, heard, in_pieces))
+        finished = False
+        while not finished:
+            await changed.wait()
+            changed.clear()
+            finished = all(answer.finish for answer in answers)
+            if finished or in_pieces:
+                yield answers
+    except TooLong as error:
+        raise Refused(400, str(error), "contents") from None
+    except Full as error:
+        raise Refused(429, str(error), seconds=1) from None
+    except ValueError as error:
+        raise Refused(400, f"The schema cannot be used: {error}", "generationConfig") from None
+    finally:
+        for answer in answers:
+            answer.given_up = True
+
+
+async def finished(engine: Engine, asked: Asked, count: int) -> list[Answer]:
+    """The answers to a request, whole."""
+    return [answers async for answers in written(engine, asked, count, in_pieces=False)][-1]
+
+
+def _cut(engine: Engine, asked: Asked) -> Answer:
+    """What another model has said, under the request's limits, as an answer."""
+    tokens = engine.tokenizer(asked.said, add_special_tokens=False)["input_ids"]
+    answer = Answer(asked.prompt, asked.settings, lambda answer: None, tokens, asked.said, "STOP")
+    limit = asked.settings.limit
+    if limit is not None and len(tokens) > limit:
+        answer.tokens, answer.finish = tokens[:limit], "MAX_TOKENS"
+        answer.text = engine.tokenizer.decode(answer.tokens)
+    found = [at for stop in asked.settings.stops if (at := answer.text.find(stop)) >= 0]
+    if found:
+        answer.text, answer.finish = answer.text[: min(found)], "STOP"
+    return answer
+
+
+def called(answer: Answer, asked: Asked) -> FunctionCall | None:
+    """The function that an answer calls, if it is one on offer."""
+    if not asked.functions:
+        return None
+    try:
+        call = json.loads(answer.text)
+        name, arguments = call["name"], call["arguments"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if name not in asked.functions or not isinstance(arguments, dict):
+        return None
+    return FunctionCall(name=name, args=arguments, id=secrets.token_hex(4))
+
+
+def response(
+    answers: list[Answer], asked: Asked, model: str, id: str, sent: list[int] | None = None
+) -> GenerateContentResponse:
+    """The answers as Google writes them; sent: how many letters of each were sent before."""
+    candidates = []
+    for index, answer in enumerate(answers):
+        finish = answer.finish  # first: the text is whole when it is set
+        call = called(answer, asked) if finish else None
+        begin = sent[index] if sent else 0
+        end = safe_length(answer, bool(asked.functions)) if sent is not None else len(answer.text)
+        parts = [Part(function_call=call)] if call else [Part(text=answer.text[begin:end])]
+        if sent is not None and not call:
+            sent[index] = max(begin, end)
+        candidates.append(
+            Candidate(content=Content(role="model", parts=parts), index=index, finish_reason=finish)
+        )
+    wrote = sum(len(answer.tokens) for answer in answers)
+    read = sum(one.token_count for one in asked.tokens)
+    usage = UsageMetadata(
+        prompt_token_count=read,
+        candidates_token_count=wrote,
+        total_token_count=read + wrote,
+        prompt_tokens_details=asked.tokens,
+    )
+    return GenerateContentResponse(
+        candidates=candidates, usage_metadata=usage, model_version=model, response_id=id
+    )
+
+
+def safe_length(answer: Answer, may_call: bool) -> int:
+    """How many letters of an unfinished answer will not change any more.
+
+    The last may be half of a letter, or the beginning of a stop; a call is sent whole.
+    """
+    if answer.finish:
+        return len(answer.text)
+    text = answer.text
+    if may_call and text.lstrip()[:1] in ("", "{"):
+        return 0
+    held = max([len(stop) - 1 for stop in answer.settings.stops], default=0)
+    return len(text.rstrip("\ufffd")) - held
