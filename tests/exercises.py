@@ -14,7 +14,7 @@ SOLUTION = re.compile(
     re.DOTALL,
 )
 CHECK = re.compile(r"^\s*check\.(?P<name>\w+)\(answer\)\s*$")
-RIGHT, HINT = "Right. Expected ", "Hint: "  # what helpers/check.py prints, after a checklist or not
+RIGHT, HINT = "Right. Expected ", "Hint: "  # what helpers/check prints, after a checklist or not
 
 
 @dataclass(frozen=True)

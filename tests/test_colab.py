@@ -87,7 +87,7 @@ def test_alone_on_colab_the_course_is_fetched_once_and_shallow(repository, tmp_p
     assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("tier      micro (")  # installs nothing, so says nothing before
     clone = tmp_path / "Introduction-to-LLMs"
-    assert first.stdout.splitlines()[-1] == str(clone / "notebooks/helpers/check.py")
+    assert first.stdout.splitlines()[-1] == str(clone / "notebooks/helpers/check/__init__.py")
     assert [path.name for path in tmp_path.iterdir()] == [clone.name]
     assert git("rev-list", "--count", "HEAD", folder=clone).strip() == "1"
     again = run_cell(tmp_path, FETCH, **colab(tmp_path / "no repository at all"))

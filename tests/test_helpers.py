@@ -23,7 +23,8 @@ import nbformat
 import numpy as np
 import pytest
 import soundfile
-from helpers import check, checkpoint, checkpoints, media
+from helpers import checkpoint, checkpoints, media
+from helpers.check.verdict import Verdict, self_check
 from nbclient import NotebookClient
 from PIL import Image
 from safetensors import safe_open
@@ -773,9 +774,9 @@ def test_small_streams_the_first_rows_of_a_public_set_in_the_form_that_ours_have
 # --- self-checks ----------------------------------------------------------------------------------
 
 
-@check.self_check("Count the legs.")
-def legs(answer: object) -> check.Verdict:
-    return check.Verdict(
+@self_check("Count the legs.")
+def legs(answer: object) -> Verdict:
+    return Verdict(
         answer == 4, expected="4", yours=answer, hint="Not its wings." if answer == 2 else None
     )
 

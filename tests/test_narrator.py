@@ -118,6 +118,12 @@ def test_it_answers_a_question_about_a_picture(narrator: Client):
     assert narrator.predict(scene, " ", api_name="/ask") == "Write a question first."
 
 
+def test_the_model_behind_the_api_answers_and_says_so(narrator: Client):
+    scene = handle_file(str(SCENES / "desert-003.jpg"))
+    said = narrator.predict(scene, "where is this?", "the model behind the API", api_name="/ask")
+    assert said == "desert (local: assistant (micro))"
+
+
 def test_it_remembers_what_it_is_until_another_picture_comes(narrator: Client):
     scene = handle_file(str(SCENES / "desert-003.jpg"))
     narrator.predict(scene, "is there a sheep?", api_name="/ask")

@@ -10,6 +10,32 @@ has at least one. For example:
 """
 
 WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
+    "1. Using_Gemini_API": {
+        "two_temperatures": [
+            ('{"orders": 2, "stories": 1}', "also draws wrong names"),
+            ('{"orders": 0, "stories": 0}', "same story too often"),
+            ('{"orders": 0, "stories": 3}', "from 0 to 2"),
+            ("0.7", "Two numbers from 0 to 2"),
+        ],
+        "own_picture_described": [
+            ('"street"', "it is no scene of Toytown"),
+            ('"nothing.jpg"', "path or the address of a photograph"),
+        ],
+        "pay_once": [
+            ("lambda ask: ask", "the same question is paid once"),
+            (
+                "import functools\nanswer = lambda ask: functools.cache(ask)",
+                "above 0 it is asked again",
+            ),
+            (
+                "def answer(ask):\n    kept = {}\n    def cheap(contents, **config):\n"
+                "        if contents not in kept:\n"
+                "            kept[contents] = ask(contents, **config)\n"
+                "        return kept[contents]\n    return cheap",
+                "another system message is another question",
+            ),
+        ],
+    },
     "2.1. Intro_to_NLP": {
         "invented": [
             ("lambda story, summary: False", "compare every word, the names above all"),

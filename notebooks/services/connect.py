@@ -24,35 +24,43 @@ class Connection:
     key: str
     why: str
     real: bool
+    requests: int
     server: local.Local | None = None
 
     def __repr__(self) -> str:
-        return f"{'Gemini' if self.real else 'local'} at {self.address} ({self.why})"
+        if not self.real:
+            return f"this machine, at {self.address}: {self.why}"
+        return (
+            f"Gemini, at {self.address}: {self.why}. This page will make {self.requests} requests."
+        )
 
 
-def connect(ask: bool = False) -> Connection:
+def connect(requests: int, ask: bool = False) -> Connection:
     """Choose who answers, and start the local server where nobody else does.
+
+    requests: how many the page will make; said where they go to Google, at its own address or that
+    of GOOGLE_GEMINI_BASE_URL.
 
     On the micro tier and with CI=true it is always this machine. Else a key is looked for in
     GEMINI_API_KEY and GOOGLE_API_KEY, then in Colab's secrets of these names; ask: then you are
     asked for one, and what you type is not shown.
     """
-    tier = current_tier()
-    if tier.name == "micro":
-        return _here(f"the {tier.name} tier never leaves this machine")
+    if current_tier().name == "micro":
+        return _here(requests, "the micro tier never leaves it")
     key, where = _key_from_environment()
     if not key and on_colab():
         key, where = _key_from_colab()
     if not key and ask:
         key, where = getpass("Gemini API key, not shown: ").strip(), "you typed the key"
     if key:
-        return Connection(GOOGLE, key, where, real=True)
-    return _here("no key in the environment or in Colab's secrets")
+        address = os.environ.get("GOOGLE_GEMINI_BASE_URL", GOOGLE).rstrip("/")
+        return Connection(address, key, where, True, requests)
+    return _here(requests, "there is no key in the environment or in Colab's secrets")
 
 
-def _here(why: str) -> Connection:
+def _here(requests: int, why: str) -> Connection:
     server = local.start("gemini")
-    return Connection(server.address, server.key, why, real=False, server=server)
+    return Connection(server.address, server.key, why, False, requests, server)
 
 
 def _key_from_environment() -> tuple[str, str]:

@@ -15,10 +15,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from llguidance import LLMatcher
 from llguidance.hf import from_tokenizer
-from llguidance.torch import allocate_token_bitmask, fill_next_token_bitmask
 from transformers import (
     DynamicCache,
     PreTrainedModel,
@@ -283,15 +283,14 @@ class Chooser:
             self.matcher = LLMatcher(engine.constraints, grammar_of(settings.schema))
             if self.matcher.is_error():
                 raise ValueError(self.matcher.get_error())
-            self.bits = allocate_token_bitmask(1, engine.model.config.vocab_size)
 
     def allow(self, logits: torch.Tensor) -> None:
         """Leave a chance, of the logits (vocabulary,), to what the schema allows."""
         if self.matcher:
-            fill_next_token_bitmask(self.matcher, self.bits)
-            # By hand: llguidance's own function is compiled at its first call, in five seconds.
-            allowed = (self.bits[0, :, None] >> torch.arange(32)) & 1
-            logits.masked_fill_(allowed.flatten()[: len(logits)] == 0, float("-inf"))
+            # By hand: importing llguidance.torch brings torch's compiler, two seconds of it.
+            bits = np.frombuffer(self.matcher.compute_bitmask(), np.uint8)
+            allowed = np.unpackbits(bits, bitorder="little")[: len(logits)]
+            logits.masked_fill_(torch.from_numpy(allowed) == 0, float("-inf"))
 
     def append(self, answer: Answer, token: int) -> None:
         """Add a token; set the text and, at its end, finish."""

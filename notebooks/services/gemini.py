@@ -40,6 +40,7 @@ from services.requests import (
     Asked,
     understood,
 )
+from services.safety import Safety
 from services.senses import Senses
 from services.shapes import (
     BatchEmbedContentsRequest,
@@ -52,12 +53,13 @@ from services.shapes import (
     UploadStart,
 )
 from services.uploads import Uploads
-from services.writing import finished, response, written
+from services.writing import finished, refusal, response, written
 
 MAX_BYTES = 20_000_000  # of a file
 CHAT_MODELS = ("gemini-flash-latest", "gemini-3.6-flash", "gemini-3.5-flash-lite")
 EMBEDDING_MODELS = ("gemini-embedding-2", "gemini-embedding-001")
 PREFIXES = ("/v1", "/v1beta")
+GUEST_PER_MINUTE = 8  # requests: few enough to see a refusal
 
 
 class Service:
@@ -71,6 +73,7 @@ class Service:
         self.model = AutoModelForCausalLM.from_pretrained(folder)
         self.engine = Engine(self.model, self.words)
         self.senses = Senses()
+        self.safety = Safety(self.senses)
         self.uploads = Uploads(max_bytes, address)
         self.tuned = tuning.TunedModels(self.model, self.words)
         self.interactions = interactions.Interactions()
@@ -137,13 +140,12 @@ class Service:
 
 
 def app_of(
-    keys: list[str],
+    keys: dict[str, int],
     address: str,
     hosts: tuple[str, ...] = (HERE, "localhost"),
     max_bytes: int = MAX_BYTES,
-    per_minute: int = 0,
 ) -> FastAPI:
-    """The server; see `Guard` for what it refuses."""
+    """The server; see `Guard` for what it refuses, and for keys."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -155,7 +157,7 @@ def app_of(
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     body = max_bytes * 7 // 5 + 100_000  # a file in base64, and the text around it
-    app.add_middleware(Guard, keys=keys, hosts=hosts, max_bytes=body, per_minute=per_minute)
+    app.add_middleware(Guard, keys=keys, hosts=hosts, max_bytes=body)
     _refusals(app)
     for prefix in PREFIXES:
         _routes(app, prefix)
@@ -221,6 +223,8 @@ def _routes(app: FastAPI, prefix: str) -> None:
         service = _service(request)
         engine, version = service.engine_of(f"{kind}/{name}")
         asked = await service.understood(asks)
+        if blocked := await run_in_threadpool(service.safety.feedback, asks):
+            return JSONResponse(refusal(blocked, asked, version, secrets.token_hex(8)).body())
         count = asks.generation_config.candidate_count
         answers = await finished(engine, asked, count)
         made = response(answers, asked, version, secrets.token_hex(8))
@@ -234,8 +238,12 @@ def _routes(app: FastAPI, prefix: str) -> None:
         engine, version = service.engine_of(f"{kind}/{name}")
         asked = await service.understood(asks)
         count, id = asks.generation_config.candidate_count, secrets.token_hex(8)
+        blocked = await run_in_threadpool(service.safety.feedback, asks)
 
         async def pieces() -> AsyncIterator[dict]:
+            if blocked:
+                yield refusal(blocked, asked, version, id).body()
+                return
             sent = [0] * count
             try:
                 async for answers in written(engine, asked, count, in_pieces=True):
@@ -403,7 +411,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--child", action="store_true", help="end when standard input ends")
     options = parser.parse_args(arguments)
     given = os.environ.pop("COURSE_SERVICE_KEY", None)
-    keys = options.key or [given or secrets.token_urlsafe(24)]
+    keys = dict.fromkeys(
+        options.key or [given or secrets.token_urlsafe(24)], options.requests_per_minute
+    )
+    if guest := os.environ.pop("COURSE_SERVICE_GUEST", None):
+        keys[guest] = GUEST_PER_MINUTE
     listener = socket.create_server((options.host, options.port))
     port = listener.getsockname()[1]
     address = f"http://{options.host}:{port}"
@@ -412,7 +424,6 @@ def main(arguments: list[str] | None = None) -> None:
         address,
         (HERE, "localhost", options.host.lower()),
         int(options.max_megabytes * 1e6),
-        options.requests_per_minute,
     )
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
     threading.Thread(
@@ -421,7 +432,7 @@ def main(arguments: list[str] | None = None) -> None:
     server.run(sockets=[listener])
 
 
-def _announce(server: uvicorn.Server, child: bool, address: str, keys: list[str]) -> None:
+def _announce(server: uvicorn.Server, child: bool, address: str, keys: dict[str, int]) -> None:
     """Say where it serves, once it does; as a child, end it when the parent is gone."""
     while not server.started:
         time.sleep(0.02)

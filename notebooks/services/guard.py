@@ -23,22 +23,22 @@ class Guard:
     """Refuses what must not come in, in Google's form.
 
     hosts: names by which the server may be called, against DNS rebinding
-    (https://owasp.org/www-community/attacks/DNS_Rebinding). per_minute: requests of a key; 0: any
-    number. at_once: requests that are worked on; as many again as `waiting` wait for their turn.
+    (https://owasp.org/www-community/attacks/DNS_Rebinding). keys: with the requests a minute that
+    each may make; 0: any number. at_once: requests that are worked on; as many again as `waiting`
+    wait for their turn.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        keys: list[str],
+        keys: dict[str, int],
         hosts: tuple[str, ...],
         max_bytes: int,
-        per_minute: int = 0,
         at_once: int = 32,
         waiting: int = 128,
     ):
         self.app, self.keys, self.hosts = app, keys, hosts
-        self.max_bytes, self.per_minute = max_bytes, per_minute
+        self.max_bytes = max_bytes
         self.places, self.waiting, self.most = asyncio.Semaphore(at_once), 0, waiting
         self.calls: dict[str, deque[float]] = defaultdict(deque)
 
@@ -92,13 +92,13 @@ class Guard:
         raise Refused(401, "API key not valid. Please pass a valid API key.")
 
     def _check_quota(self, key: str) -> None:
-        if not self.per_minute:
+        if not (most := self.keys[key]):
             return
         now, calls = time.monotonic(), self.calls[key]
         while calls and calls[0] <= now - MINUTE:
             calls.popleft()
-        if len(calls) >= self.per_minute:
-            said = f"You exceeded your quota of {self.per_minute} requests a minute."
+        if len(calls) >= most:
+            said = f"You exceeded your quota of {most} requests a minute."
             raise Refused(429, said, seconds=max(1, calls[0] + MINUTE - now))
         calls.append(now)
 

@@ -5,8 +5,11 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from helpers.checkpoints import current_tier
 
 NOTEBOOKS = Path(__file__).resolve().parents[1]
 HERE = "127.0.0.1"
@@ -14,10 +17,11 @@ HERE = "127.0.0.1"
 
 @dataclass
 class Local:
-    """A service that runs: its address, and the key that it takes."""
+    """A service that runs: its address, and its keys; a guest may ask only a few times a minute."""
 
     address: str
     key: str
+    guest: str
     process: subprocess.Popen
 
     def stop(self) -> None:
@@ -37,33 +41,35 @@ class Local:
         self.stop()
 
 
-def start(name: str = "gemini", *options: str, log: int | None = subprocess.DEVNULL) -> Local:
+def start(name: str = "gemini", *options: str) -> Local:
     """Start `python -m services.<name>` on a free port, with a random key, and wait for its word.
 
-    options: of its command line. log: where its errors go, as of `subprocess.Popen`. The key goes
-    by the environment, since anybody on the machine can read a command line. The service reads its
-    standard input, which the system closes when this process ends, however it ends.
+    options: of its command line. It runs on this session's tier. The key goes by the environment,
+    since anybody on the machine can read a command line. The service reads its standard input,
+    which the system closes when this process ends, however it ends.
 
-    Raises RuntimeError if it does not start.
+    Raises RuntimeError if it does not start, with its last word.
     """
-    key = secrets.token_urlsafe(24)
-    process = subprocess.Popen(
-        [sys.executable, "-m", f"services.{name}", "--port", "0", "--child", *options],
-        cwd=NOTEBOOKS,
-        env=os.environ | {"COURSE_SERVICE_KEY": key},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-    )
-    line = process.stdout.readline()
-    if not line:
-        raise RuntimeError(
-            f"The local service {name} did not start: run `python -m services.{name}` in "
-            "notebooks/ to see why."
+    key, guest = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+    environment = {"COURSE_SERVICE_KEY": key, "COURSE_SERVICE_GUEST": guest}
+    environment["COURSE_TIER"] = current_tier().name
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"services.{name}", "--port", "0", "--child", *options],
+            cwd=NOTEBOOKS,
+            env=os.environ | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         )
+        line = process.stdout.readline()
+        if not line:
+            errors.seek(0)
+            why = (errors.read().strip().splitlines() or ["it said nothing"])[-1]
+            raise RuntimeError(f"The local service {name} did not start: {why}")
     # Clients of both kinds ask a proxy, where the environment names one, unless told not to.
     for variable in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in os.environ.get(variable, "").split(",") if host]
         os.environ[variable] = ",".join(dict.fromkeys([*hosts, HERE]))
-    return Local(f"http://{HERE}:{json.loads(line)['port']}", key, process)
+    return Local(f"http://{HERE}:{json.loads(line)['port']}", key, guest, process)

@@ -154,11 +154,38 @@ class ToolConfig(Shape):
     function_calling_config: FunctionCallingConfig = FunctionCallingConfig()
 
 
-class SafetySetting(Shape):
-    """Accepted; nothing here is blocked."""
+HARMS = tuple(
+    f"HARM_CATEGORY_{name}"
+    for name in [
+        "UNSPECIFIED",
+        "DEROGATORY",
+        "TOXICITY",
+        "VIOLENCE",
+        "SEXUAL",
+        "MEDICAL",
+        "DANGEROUS",
+        "HARASSMENT",
+        "HATE_SPEECH",
+        "SEXUALLY_EXPLICIT",
+        "DANGEROUS_CONTENT",
+        "CIVIC_INTEGRITY",
+    ]
+)
+THRESHOLDS = (
+    "HARM_BLOCK_THRESHOLD_UNSPECIFIED",
+    "BLOCK_LOW_AND_ABOVE",
+    "BLOCK_MEDIUM_AND_ABOVE",
+    "BLOCK_ONLY_HIGH",
+    "BLOCK_NONE",
+    "OFF",
+)
 
-    category: str | int
-    threshold: str | int
+
+class SafetySetting(Shape):
+    """From what probability of a harm on a prompt is refused."""
+
+    category: Annotated[Literal[HARMS], _named(*HARMS)]
+    threshold: Annotated[Literal[THRESHOLDS], _named(*THRESHOLDS)]
 
 
 class GenerateContentRequest(Shape):
@@ -196,10 +223,26 @@ class Candidate(Shape):
     finish_reason: Literal["STOP", "MAX_TOKENS", "OTHER"] | None = None
 
 
-class GenerateContentResponse(Shape):
-    """The answers, or in a stream a piece of them."""
+class SafetyRating(Shape):
+    """How probable a harm is."""
 
-    candidates: list[Candidate]
+    category: str
+    probability: Literal["NEGLIGIBLE", "LOW", "MEDIUM", "HIGH"]
+    blocked: bool | None = None
+
+
+class PromptFeedback(Shape):
+    """Why a prompt was refused."""
+
+    block_reason: Literal["SAFETY"]
+    safety_ratings: list[SafetyRating]
+
+
+class GenerateContentResponse(Shape):
+    """The answers, or in a stream a piece of them; or why there are none."""
+
+    candidates: list[Candidate] | None = None
+    prompt_feedback: PromptFeedback | None = None
     usage_metadata: UsageMetadata
     model_version: str
     response_id: str

@@ -15,6 +15,7 @@ from services.shapes import (
     FunctionCall,
     GenerateContentResponse,
     Part,
+    PromptFeedback,
     UsageMetadata,
 )
 
@@ -110,15 +111,31 @@ def response(
             Candidate(content=Content(role="model", parts=parts), index=index, finish_reason=finish)
         )
     wrote = sum(len(answer.tokens) for answer in answers)
+    return GenerateContentResponse(
+        candidates=candidates,
+        usage_metadata=_usage(asked, wrote),
+        model_version=model,
+        response_id=id,
+    )
+
+
+def refusal(feedback: PromptFeedback, asked: Asked, model: str, id: str) -> GenerateContentResponse:
+    """What Google writes where a prompt is blocked: no candidates, and why."""
+    return GenerateContentResponse(
+        prompt_feedback=feedback,
+        usage_metadata=_usage(asked, 0),
+        model_version=model,
+        response_id=id,
+    )
+
+
+def _usage(asked: Asked, wrote: int) -> UsageMetadata:
     read = sum(one.token_count for one in asked.tokens)
-    usage = UsageMetadata(
+    return UsageMetadata(
         prompt_token_count=read,
         candidates_token_count=wrote,
         total_token_count=read + wrote,
         prompt_tokens_details=asked.tokens,
-    )
-    return GenerateContentResponse(
-        candidates=candidates, usage_metadata=usage, model_version=model, response_id=id
     )
 
 

@@ -5,7 +5,7 @@
 Each notebook of the course gives it one function, complete in itself, and a test holds the two
 texts together. So far 2.6 counts what the detector sees, 2.7 cuts out what you click on, 2.8
 answers questions about it, which 2.4 takes by ear, 2.1 remembers what "it" is, 2.5 says it aloud,
-2.3 names sounds, and 2.2 finds a picture by meaning.
+2.3 names sounds, 2.2 finds a picture by meaning, and 1 lets the model behind an API answer.
 """
 
 import sys
@@ -21,6 +21,23 @@ from PIL import Image
 
 if TYPE_CHECKING:
     import gradio as gr
+
+# From 1. Using Gemini API --------------------------------------------------------------------
+
+
+def another_brain(client, picture, question: str, model: str = "gemini-flash-latest") -> str:
+    """Answer a question about a picture with the model behind the API, and say which it was."""
+    import io
+
+    from google.genai import types
+
+    stored = io.BytesIO()
+    picture.save(stored, "PNG")
+    part = types.Part.from_bytes(data=stored.getvalue(), mime_type="image/png")
+    config = {"temperature": 0}
+    answer = client.models.generate_content(model=model, contents=[part, question], config=config)
+    return f"{answer.text or 'I have no answer'} ({answer.model_version})"
+
 
 # From 2.1. Intro to NLP ----------------------------------------------------------------------
 
@@ -178,12 +195,18 @@ def answers(picture: Image.Image, question: str, sure: float = 0.8) -> str:
     return answer if steps.exp().prod() >= sure else f"perhaps {answer}"
 
 
+OWN, API = "its own answerer", "the model behind the API"
+
 # The app -------------------------------------------------------------------------------------
 
 
 def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
     """The page: what the Narrator says of a picture, what it cuts out, and what it finds."""
     import gradio as gr  # it reads HF_* variables, which setup() sets first
+    from google import genai
+    from services.connect import connect
+
+    clients: list[genai.Client] = []  # made with the first question to the API
 
     def narrate(picture: Image.Image | None) -> tuple[tuple | None, str]:
         if picture is None:
@@ -205,16 +228,22 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
         return cut_out(picture, [x, y]) if picture is not None else None
 
     def reply(
-        picture: Image.Image | None, question: str, spoken_of: list[str]
+        picture: Image.Image | None, question: str, spoken_of: list[str], brain: str
     ) -> tuple[str, list[str]]:
         if picture is None:
             return "Choose a picture first.", spoken_of
         if not question.strip():
             return "Write a question first.", spoken_of
         meant = remembers(spoken_of, question, things)
-        answer = answers(picture, meant)
+        answer = answers(picture, meant) if brain == OWN else other(picture, meant)
         asked_back = "" if meant == question else f"{meant[0].upper()}{meant[1:]} "
         return f"{asked_back}{answer}", [*spoken_of, meant, answer][-8:]
+
+    def other(picture: Image.Image, question: str) -> str:
+        if not clients:
+            ai = connect(requests=1)
+            clients.append(genai.Client(api_key=ai.key, http_options={"base_url": ai.address}))
+        return another_brain(clients[0], picture, question)
 
     def name(file: str | None, words: str) -> str:
         kinds = [word.strip() for word in words.split(",") if word.strip()]
@@ -264,9 +293,11 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
                 sources=["microphone", "upload"], type="filepath", label="Or ask it aloud"
             )
             spoken.change(hear, spoken, question, api_name="hear")
+            brain = gr.Radio([OWN, API], value=OWN, label="Who answers?")
             answered, turns = gr.Textbox(label="It says", interactive=False), gr.State([])
             shown.change(lambda: [], None, turns, api_name=False)  # another picture, another talk
-            question.submit(reply, [shown, question, turns], [answered, turns], api_name="ask")
+            asks = [shown, question, turns, brain]
+            question.submit(reply, asks, [answered, turns], api_name="ask")
         with gr.Tab("Listen"):
             sound = gr.Audio(sources=["microphone", "upload"], type="filepath", label="Sound")
             words = gr.Textbox(", ".join(sounds), label="What it may be", max_length=1_000)

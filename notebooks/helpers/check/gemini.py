@@ -1,0 +1,136 @@
+"""The self-checks of 1. Using Gemini API, all on the local server: no key is spent on them."""
+
+import functools
+import io
+import itertools
+import json
+
+from helpers import media
+from helpers.check.detection import in_toytown
+from helpers.check.verdict import Verdict, checklist, self_check, short
+
+MODEL = "gemini-flash-latest"
+ORDERS = 20
+
+
+@functools.cache
+def _local():
+    """A client of a local server, which lasts as long as this process."""
+    from google import genai
+    from services import local
+
+    server = local.start("gemini")
+    client = genai.Client(api_key=server.key, http_options={"base_url": server.address})
+    client.server = server  # both live as long as the other
+    return client
+
+
+def _write(contents, **config):
+    return _local().models.generate_content(model=MODEL, contents=contents, config=config)
+
+
+@functools.cache
+def _read_wrong(temperature: float) -> int:
+    """How many of the orders are read wrong at a temperature."""
+    from google.genai import types
+
+    text = {"type": "STRING"}
+    fields = {"customer": text, "thing": text, "quantity": {"type": "INTEGER"}, "day": text}
+    schema = types.Schema(type="OBJECT", properties=fields, property_ordering=list(fields))
+    form = {"response_mime_type": "application/json", "response_schema": schema}
+    names, days = itertools.cycle(("Mia", "Leo", "Rosa", "Hugo")), ("Monday", "Thursday", "Friday")
+    things = itertools.cycle(("scarf", "lamp", "wallet", "key", "ring"))
+    wrong = 0
+    for number, name, thing in zip(range(2, 2 + ORDERS), names, things, strict=False):
+        wanted = {"customer": name, "thing": thing, "quantity": number, "day": days[number % 3]}
+        letter = f"{name} ordered this {number} times on {wanted['day']}: {thing}."
+        said = _write(letter, temperature=temperature, top_p=1.0, seed=number, **form).text
+        try:
+            wrong += json.loads(said) != wanted
+        except ValueError:
+            wrong += 1
+    return wrong
+
+
+@functools.cache
+def _stories(temperature: float) -> int:
+    """How many different stories come of ten requests at a temperature."""
+    ask = "Write a story about Leo at the zoo."
+    told = [_write(ask, temperature=temperature, candidate_count=5, seed=seed) for seed in (1, 50)]
+    return len({one.content.parts[0].text for answer in told for one in answer.candidates})
+
+
+@self_check("Two numbers from 0 to 2: for which of the two does the same answer each day hurt?")
+def two_temperatures(answer: object) -> Verdict:
+    """The temperatures of a form and of a story: mistakes and repetitions are counted."""
+    heat, bold = (float(answer[name]) for name in ("orders", "stories"))
+    if not (0 <= heat <= 2 and 0 <= bold <= 2):
+        hint = "The service takes temperatures from 0 to 2."
+        return Verdict(False, "numbers from 0 to 2", answer, hint)
+    wrong, different = _read_wrong(heat), _stories(bold)
+    yours = f"{wrong} of {ORDERS} orders wrong, {different} different stories of 10"
+    expected = "at most one order wrong, at least nine different stories"
+    if wrong > 1:
+        hint = "A bold draw also draws wrong names and numbers: what must be right is not drawn."
+        return Verdict(False, expected, yours, hint)
+    hint = "The window shows the same story too often: let the draw be bolder there."
+    return Verdict(different >= 9, expected, yours, hint)
+
+
+@self_check("Give the path or the address of a photograph, such as 'my.jpg'.")
+def own_picture_described(answer: object) -> Verdict:
+    """A picture of one's own, described by the local models, with what to look at."""
+    from google.genai import types
+
+    picture, stored = media.image(answer), io.BytesIO()
+    picture.save(stored, "PNG")
+    part = types.Part.from_bytes(data=stored.getvalue(), mime_type="image/png")
+    for question in ("Describe the picture.", "Where is this?", "Is there a person?"):
+        print(f"{question:<24}{short(_write([part, question], temperature=0).text)}")
+    print(
+        "Before a reader who cannot see it: is each thing that is named there? What is missing?\n"
+        "Is a person counted, or called something? Would you have noticed the mistakes unseen?\n"
+        "Does anything in the response say how sure it is?"
+    )
+    done = {
+        "it is no scene of Toytown": not in_toytown(answer),
+        "it is large enough to see something (200 pixels)": min(picture.size) >= 200,
+    }
+    return checklist(done)
+
+
+@self_check("Keep answers in a dictionary, by the question *and* the settings.")
+def pay_once(answer: object) -> Verdict:
+    """A function that pays once for the same question with the same settings."""
+    calls = []
+
+    def ask(contents, **config):
+        calls.append(contents)
+        if len(calls) == 1:
+            raise ConnectionError("the service is away for a moment")
+        return f"answer {len(calls)}"
+
+    thrifty = answer(ask)
+    try:
+        thrifty("fails once", temperature=0)
+        failed = False
+    except ConnectionError:
+        failed = True
+
+    def paid(*asked: tuple) -> int:
+        before = len(calls)
+        said = [thrifty(contents, **config) for contents, config in asked]
+        return len(calls) - before if all(isinstance(one, str) for one in said) else -1
+
+    cold, styled = {"temperature": 0}, {"system_instruction": "Be brief.", "temperature": 0}
+    turned = dict(reversed(styled.items()))
+    done = {
+        "a failure is passed on, and not remembered": failed and paid(("fails once", cold)) == 1,
+        "the same question is paid once": paid(("hours", cold), ("hours", cold)) == 1,
+        "another system message is another question": paid(("hours", styled)) == 1,
+        "the order of the settings does not matter": paid(("hours", turned)) == 0,
+        "above 0 it is asked again": paid(*[("hours", {"temperature": 1})] * 2) == 2,
+        "without a temperature, too": paid(*[("hours", {})] * 2) == 2,
+        "a question in parts works": paid((["a", "b"], cold), (["a", "b"], cold)) == 1,
+    }
+    return checklist(done)
