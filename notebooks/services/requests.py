@@ -33,13 +33,14 @@ Opener = Callable[[Part, str], Piece]  # a part with a file, and the path of its
 class Asked:
     """A request, understood.
 
-    prompt: the assistant's tokens. said: an answer of another model, which then stands. functions:
-    those that may be called, by name. counts: tokens of pictures and sounds beside the prompt's.
+    prompt: the assistant's tokens. said: gives the answer of another model, which then stands, and
+    takes its time for that. functions: those that may be called, by name. counts: tokens of
+    pictures and sounds beside the prompt's.
     """
 
     prompt: list[int]
     settings: Settings
-    said: str | None = None
+    said: Callable[[], str] | None = None
     functions: dict[str, FunctionDeclaration] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -118,8 +119,8 @@ def _message(
     senses: Senses,
     may_answer: bool,
     schema: dict | bool | None,
-) -> tuple[dict[str, str], str | None]:
-    """A content as a message of a chat, and the answer to it where another model has one."""
+) -> tuple[dict[str, str], Callable[[], str] | None]:
+    """A content as a message of a chat, and what gives the answer where that is another model's."""
     for part in pieces:
         if isinstance(part, Part) and part.function_call:
             call = part.function_call
@@ -138,11 +139,14 @@ def _message(
             return {"role": role, "content": text}, said
         captions = " and ".join(senses.caption(picture) for picture in pictures)
         return {"role": role, "content": f"Describe the picture. Caption: {captions}"}, None
-    heard = "\n".join(_heard(sound, text, senses) for sound in sounds)
-    if heard and may_answer and not pictures and not documents and _is_about_speech(text):
-        return {"role": role, "content": text}, heard
+
+    def transcript() -> str:
+        return "\n".join(_heard(sound, text, senses) for sound in sounds)
+
+    if sounds and may_answer and not pictures and not documents and _is_about_speech(text):
+        return {"role": role, "content": text}, transcript
     told = [f"The picture shows {senses.caption(picture)}." for picture in pictures]
-    read = "\n".join([*told, heard, documents]).strip()
+    read = "\n".join([*told, transcript(), documents]).strip()
     if read and text.rstrip().endswith("?"):
         return {"role": role, "content": f"Text: {' '.join(read.split())} Question: {text}"}, None
     return {"role": role, "content": f"{text} {read}".strip()}, None
@@ -154,16 +158,16 @@ def _text(content: Content) -> str:
 
 def _seen(
     pictures: list[Image.Image], text: str, senses: Senses, schema: dict | bool | None
-) -> str | None:
-    """Boxes, where they are asked for; else the answer to a question; None: describe it."""
+) -> Callable[[], str] | None:
+    """What gives boxes, where they are asked for, or the answer to a question; None: describe."""
     if "box_2d" in json.dumps(schema) or re.search(r"(?i)\b(boxes|bounding box|detect)\b", text):
-        return json.dumps([box for picture in pictures for box in senses.boxes(picture)])
+        return lambda: json.dumps([box for picture in pictures for box in senses.boxes(picture)])
     if schema is not None or re.search(r"(?i)describe|caption|what is in (the|this)", text):
         return None
     if not text.rstrip().endswith("?"):
         return None
     question = text[max(text.rfind(end, 0, -1) for end in ".!?\n") + 1 :].strip()
-    return "\n".join(senses.answer(picture, question) for picture in pictures)
+    return lambda: "\n".join(senses.answer(picture, question) for picture in pictures)
 
 
 TRANSLATED, TIMED = r"(?i)\b(translat|in english)", r"(?i)\b(time ?stamp|subtitle)"

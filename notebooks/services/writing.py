@@ -6,6 +6,8 @@ import secrets
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+from starlette.concurrency import run_in_threadpool
+
 from services.engine import Answer, Engine, Full, TooLong
 from services.errors import Refused
 from services.requests import Asked
@@ -28,7 +30,7 @@ async def written(
     in_pieces: yields them at every token, else once. Where nobody listens any more, they end.
     """
     if asked.said is not None:
-        yield [_cut(engine, asked)] * count
+        yield [_cut(engine, asked, await run_in_threadpool(asked.said))] * count
         return
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
@@ -66,10 +68,10 @@ async def finished(engine: Engine, asked: Asked, count: int) -> list[Answer]:
     return [answers async for answers in written(engine, asked, count, in_pieces=False)][-1]
 
 
-def _cut(engine: Engine, asked: Asked) -> Answer:
+def _cut(engine: Engine, asked: Asked, said: str) -> Answer:
     """What another model has said, under the request's limits, as an answer."""
-    tokens = engine.tokenizer(asked.said, add_special_tokens=False)["input_ids"]
-    answer = Answer(asked.prompt, asked.settings, lambda answer: None, tokens, asked.said, "STOP")
+    tokens = engine.tokenizer(said, add_special_tokens=False)["input_ids"]
+    answer = Answer(asked.prompt, asked.settings, lambda answer: None, tokens, said, "STOP")
     limit = asked.settings.limit
     if limit is not None and len(tokens) > limit:
         answer.tokens, answer.finish = tokens[:limit], "MAX_TOKENS"
