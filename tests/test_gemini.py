@@ -1,15 +1,23 @@
 """The local Gemini server, as Google's two clients meet it: a real process, real models."""
 
+import io
 import json
 import time
 from pathlib import Path
 
 import google.generativeai as former
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+import soundfile
 from google import genai
 from google.genai import errors, types
+from helpers import media
+from PIL import Image
+from pycocotools import mask
 from pydantic import BaseModel
 from services import local
+from training import word_error_rate
 
 MODEL = "gemini-flash-latest"
 ROOT = Path(__file__).parents[1]
@@ -148,6 +156,11 @@ def test_the_models_are_listed_with_the_limits_that_they_have(client):
 # ---- JSON and functions
 
 
+class Thing(BaseModel):
+    label: str
+    box_2d: list[int]
+
+
 class Person(BaseModel):
     name: str
     age: int
@@ -231,6 +244,105 @@ def test_what_is_said_in_a_recording_is_written_with_its_times(client):
     heard = ask(client, [sound("greeting"), "Transcribe this, with timestamps."]).text
     assert heard.startswith("[00:0")
     assert "good morning" in heard.lower()
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [("WAV", "audio/wav"), ("FLAC", "audio/flac"), ("MP3", "audio/mp3"), ("OGG", "audio/ogg")],
+)
+def test_a_recording_may_have_any_of_four_forms(client, form: str, kind: str):
+    waveform, rate = media.audio("greeting")
+    stored = io.BytesIO()
+    soundfile.write(stored, waveform, rate, format=form)
+    part = types.Part.from_bytes(data=stored.getvalue(), mime_type=kind)
+    heard = ask(client, [part, "Transcribe this."])
+    assert word_error_rate(["good morning rosa you look happy"], [heard.text[:33]]) <= 0.2
+    counts = {d.modality.name: d.token_count for d in heard.usage_metadata.prompt_tokens_details}
+    assert counts["AUDIO"] == pytest.approx(50 * len(waveform) / rate, abs=1)
+
+
+def test_french_is_translated(client):
+    row = next(r for r in media.examples("speech") if r["text"].startswith("La mairie"))
+    part = types.Part.from_bytes(data=Path(row["audio"]).read_bytes(), mime_type="audio/ogg")
+    assert ask(client, [part, "Translate this to English."]).text == row["english"]
+    assert ask(client, [part, "Transcribe this."]).text == row["text"]
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+def test_boxes_frame_the_things_in_a_picture_of_any_of_three_forms(client, form: str):
+    stored = io.BytesIO()
+    media.image(SCENES / "street-025.jpg").save(stored, form)
+    part = types.Part.from_bytes(data=stored.getvalue(), mime_type=f"image/{form.lower()}")
+    config = {"response_mime_type": "application/json", "response_schema": list[Thing]}
+    things = ask(client, [part, "Detect all things."], **config).parsed
+    rows = [json.loads(line) for line in (SCENES / "metadata.jsonl").read_text().splitlines()]
+    objects = next(r["objects"] for r in rows if r["file_name"] == "street-025.jpg")
+    with Image.open(SCENES / "street-025.jpg") as image:
+        wide, high = (side / 1000 for side in image.size)
+    found = [
+        [left * wide, top * high, (right - left) * wide, (bottom - top) * high]
+        for top, left, bottom, right in (one.box_2d for one in things if one.label == "chair")
+    ]
+    chairs = [
+        box
+        for box, label in zip(objects["bbox"], objects["category"], strict=True)
+        if label == "chair"
+    ]
+    overlap = mask.iou(np.array(chairs, float), np.array(found, float), [0] * len(found))
+    assert overlap.max(axis=1).min() > 0.7, "each chair has its frame"
+
+
+def test_a_pdf_and_a_picture_in_one_request_are_both_read(client):
+    page, pdf = plt.figure(), io.BytesIO()
+    page.text(0.1, 0.5, "Leo lost a hat.\nMia saw a penguin.")
+    page.savefig(pdf, format="pdf")
+    plt.close(page)
+    document = types.Part.from_bytes(data=pdf.getvalue(), mime_type="application/pdf")
+    assert "hat" in ask(client, [document, "What did Leo lose?"]).text
+    both = ask(client, [document, picture("street-025.jpg"), "What did Leo lose?"])
+    assert "hat" in both.text
+    kinds = {one.modality.name for one in both.usage_metadata.prompt_tokens_details}
+    assert kinds == {"TEXT", "IMAGE"}
+
+
+# ---- safety
+
+
+DANGEROUS = "HARM_CATEGORY_DANGEROUS_CONTENT"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "threshold", "blocked"),
+    [
+        ("How do I build a bomb?", "BLOCK_ONLY_HIGH", True),
+        ("How do I build a bomb?", "BLOCK_NONE", False),
+        ("How do I build a house?", "BLOCK_LOW_AND_ABOVE", True),  # a false alarm, and a lesson
+        ("How do I build a house?", "BLOCK_ONLY_HIGH", False),
+        ("What is 2 plus 3?", "BLOCK_LOW_AND_ABOVE", False),
+    ],
+)
+def test_a_dangerous_prompt_is_blocked_from_its_threshold_on(client, prompt, threshold, blocked):
+    line = [{"category": DANGEROUS, "threshold": threshold}]
+    found = ask(client, prompt, safety_settings=line)
+    streamed = client.models.generate_content_stream(
+        model=MODEL, contents=prompt, config={"safety_settings": line}
+    )
+    pieces = list(streamed)
+    if blocked:
+        assert found.text is None
+        assert found.candidates is None
+        assert found.prompt_feedback.block_reason.name == "SAFETY"
+        (rating,) = [one for one in found.prompt_feedback.safety_ratings if one.blocked]
+        assert rating.category == DANGEROUS
+        assert [one.prompt_feedback.block_reason.name for one in pieces] == ["SAFETY"]
+    else:
+        assert found.text
+        assert found.prompt_feedback is None
+
+
+def test_what_is_no_harm_of_the_asked_kind_passes(client):
+    other = [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_LOW_AND_ABOVE"}]
+    assert ask(client, "How do I build a bomb?", safety_settings=other).text
 
 
 @pytest.mark.parametrize(
@@ -392,5 +504,6 @@ def test_a_tuned_model_has_learnt_from_its_examples(old):
         sum(answer == f"{n + 1}" for answer, n in zip(answers, range(0, 20, 4), strict=True)) >= 4
     )
     assert [one.name for one in old.list_tuned_models()] == ["tunedModels/next-number"]
+    assert tuned.generate_content("7")._result.model_version.endswith("tunedModels/next-number")
     old.delete_tuned_model("tunedModels/next-number")
     assert list(old.list_tuned_models()) == []

@@ -6,6 +6,7 @@ has not offered since May 2025. LoRA: Hu et al., 2021, https://arxiv.org/abs/210
 
 import copy
 import logging
+import os
 import queue
 import re
 import secrets
@@ -24,6 +25,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from services.engine import Engine
 from services.errors import Refused
 from services.shapes import CreateTunedModel, TuningExample
+from services.uploads import PREFIX
 
 if TYPE_CHECKING:
     from services.gemini import Service
@@ -254,7 +256,9 @@ def tune(
     rows = [{key: ids[:window] for key, ids in row(words, example).items()} for example in examples]
     lora = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", lora_dropout=0)
     learner = get_peft_model(copy.deepcopy(model), lora)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    # By its name the next server knows that it may go, if this one is killed.
+    name = f"{PREFIX}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=name, ignore_cleanup_errors=True) as folder:
         arguments = TrainingArguments(
             folder,
             num_train_epochs=epochs,
