@@ -34,6 +34,7 @@ async def first_token(client: httpx.AsyncClient, number: int) -> float:
     begin, came = time.perf_counter(), 0.0
     url = f"{MODEL}:streamGenerateContent?alt=sse"
     async with client.stream("POST", url, json=body(number, 40)) as answer:
+        answer.raise_for_status()
         async for line in answer.aiter_lines():
             if line.startswith("data:") and not came:
                 came = time.perf_counter() - begin
@@ -43,6 +44,7 @@ async def first_token(client: httpx.AsyncClient, number: int) -> float:
 async def short_answer(client: httpx.AsyncClient, number: int) -> int:
     """The tokens of an answer of at most twenty."""
     answer = await client.post(f"{MODEL}:generateContent", json=body(number, 20))
+    answer.raise_for_status()
     return answer.json()["usageMetadata"]["candidatesTokenCount"]
 
 

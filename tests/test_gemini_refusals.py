@@ -9,10 +9,12 @@ import string
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -60,6 +62,17 @@ def part(**data) -> dict:
     return {"contents": [{"role": "user", "parts": [data]}]}
 
 
+def document(kind: str, data: bytes) -> dict:
+    return part(inlineData={"mimeType": kind, "data": base64.b64encode(data).decode()})
+
+
+JSON = {"responseMimeType": "application/json"}
+
+
+def asking(schema: dict) -> dict:
+    return HELLO | {"generationConfig": JSON | {"responseSchema": schema}}
+
+
 @pytest.mark.parametrize(
     ("config", "field"),
     [
@@ -100,6 +113,14 @@ def test_the_field_that_is_wrong_is_named(http, config: dict, field: str):
         part(inlineData={"mimeType": "image/png", "data": "AAAA"}),
         part(inlineData={"mimeType": "application/pdf", "data": "AAAA"}),
         part(inlineData={"mimeType": "text/plain", "data": "//79"}),
+        document("application/json", b"{"),
+        document("text/csv", b'"' + b"a" * 200_000),
+        document("text/csv", b"n" * 90_000 + b",b\n" + b"1,2\n" * 1_000),
+        document("text/csv", b"n," + b"b" * 90_000 + b"\n" + b"1,2\n" * 10_000),
+        document("text/html", b"<![\n"),
+        asking({"type": "object", "minItems": "x"}),
+        asking({"type": "array", "minItems": None}),
+        HELLO | {"generationConfig": JSON | {"responseJsonSchema": False}},
     ],
 )
 def test_a_bad_body_is_a_bad_request(http, body: dict):
@@ -146,6 +167,16 @@ def test_without_the_key_of_this_run_nothing_is_served(server):
         error = refusal(stranger.get("/v1/models", headers=other), 401)
         assert error["status"] == "UNAUTHENTICATED"
         assert stranger.get("/v1/models", params={"key": server.key}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/sessions/a:generateContent", "/v1/tunedModels/sessions/operations", "/", "/healthz"],
+)
+def test_no_other_path_than_an_uploads_own_goes_without_a_key(server, path: str):
+    with httpx.Client(base_url=server.address) as stranger:
+        refusal(stranger.post(path, json=HELLO), 403)
+        refusal(stranger.get(path), 403)
 
 
 def test_a_page_that_calls_itself_by_another_name_is_refused(http):
@@ -229,6 +260,21 @@ def test_a_file_that_is_too_large_or_too_short_is_refused(http):
     refusal(send(http, address, b"a" * 1_000_001, 0, "upload"), 413)
 
 
+@pytest.mark.parametrize("offset", ["9" * 5_000, "²", "-1", "1.5"])
+def test_an_offset_that_is_no_number_is_refused(http, offset: str):
+    headers = {"X-Goog-Upload-Command": "upload", "X-Goog-Upload-Offset": offset.encode()}
+    refusal(http.post(start(http, 10), content=b"a", headers=headers), 400)
+
+
+def test_one_of_two_who_finish_an_upload_at_once_is_told_that_it_is_gone(http):
+    address = start(http, 1)
+    with ThreadPoolExecutor(8) as pool:
+        sent = [pool.submit(send, http, address, b"a", 0, "upload, finalize") for _ in range(8)]
+    assert sorted(one.result().status_code for one in sent)[:2] == [200, 404]
+    for file in http.get("/v1/files").json()["files"]:
+        http.delete(f"/v1/{file['name']}")
+
+
 def test_a_file_is_gone_after_two_days():
     now = [datetime(2026, 11, 27, tzinfo=UTC)]
     uploads = Uploads(1_000, "http://127.0.0.1", now=lambda: now[0])
@@ -260,6 +306,48 @@ def test_a_killed_server_leaves_nothing_that_the_next_one_keeps():
         assert httpx.get(f"{second.address}/v1/files", headers=headers).json() == {"files": []}
 
 
+def test_an_interrupted_cell_does_not_end_it():
+    """Jupyter's interrupt goes to all processes of the kernel's group."""
+    code = (
+        "import os, signal, time, httpx; from services import local; s = local.start('gemini');"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN); os.killpg(os.getpgrp(), signal.SIGINT);"
+        "time.sleep(1); found = httpx.get(s.address + '/v1/models', params={'key': s.key});"
+        "print(found.status_code)"
+    )
+    ran = subprocess.run(
+        [os.sys.executable, "-c", code],
+        cwd=local.NOTEBOOKS,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == "200"
+
+
+def test_killed_while_a_model_learns_it_starts_clean():
+    first = local.start("gemini")
+    examples = {"examples": {"examples": [{"textInput": "a", "output": "b"}] * 100}}
+    task = {"trainingData": examples, "hyperparameters": {"epochCount": 100}}
+    body = {"baseModel": "models/gemini-flash-latest", "tuningTask": task}
+    headers = {"x-goog-api-key": first.key}
+    with httpx.Client(base_url=first.address, headers=headers) as http:
+        name = http.post("/v1/tunedModels", json=body).json()["metadata"]["tunedModel"]
+        for _ in range(200):
+            if http.get(f"/v1/{name}").json()["tuningTask"]["snapshots"]:
+                break
+            time.sleep(0.1)
+    mark = f"{PREFIX}{first.process.pid}-*"
+    assert len(list(Path(tempfile.gettempdir()).glob(mark))) == 2, "the files' and the training's"
+    first.process.send_signal(signal.SIGKILL)
+    first.process.wait()
+    with local.start("gemini") as second:
+        assert not list(Path(tempfile.gettempdir()).glob(mark))
+        headers = {"x-goog-api-key": second.key}
+        listed = httpx.get(f"{second.address}/v1/tunedModels", headers=headers)
+        assert listed.json() == {"tunedModels": []}
+
+
 def test_it_ends_with_whoever_started_it():
     code = (
         "import os, signal; from services import local; s = local.start('gemini');"
@@ -270,7 +358,7 @@ def test_it_ends_with_whoever_started_it():
     )
     process = int(started.stdout)
     for _ in range(100):
-        if not Path(f"/proc/{process}").exists():
+        if not psutil.pid_exists(process):
             return
         time.sleep(0.1)
     raise AssertionError("the server still runs")
@@ -300,6 +388,8 @@ NAMES = st.sampled_from(
         "topK",
         "seed",
         "responseSchema",
+        "responseJsonSchema",
+        "minItems",
         "type",
         "properties",
         "tools",
@@ -323,7 +413,9 @@ NAMES = st.sampled_from(
     ]
 )
 BODIES = st.recursive(
-    VALUES | st.just(base64.b64encode(b"%PDF-1.4").decode()),
+    VALUES
+    | st.binary(max_size=30).map(lambda data: base64.b64encode(data).decode())
+    | st.sampled_from([base64.b64encode(b"%PDF-1.4").decode(), "text/csv", "application/json"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
     max_leaves=12,
 )

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,6 +37,10 @@ GATHERING = 0.005  # seconds in which prompts that come together are read togeth
 
 class Full(Exception):
     """More requests wait than may."""
+
+
+class Closed(Exception):
+    """The engine has been closed: its model was deleted, or the server ends."""
 
 
 class TooLong(ValueError):
@@ -96,8 +101,21 @@ class Engine:
         self._answers: list[Answer] = []  # the rows of the batch
         self._cache: DynamicCache | None = None
         self._mask = torch.zeros(0, 0, dtype=torch.long)  # (answers, tokens)
+        self._closed, self._door = False, threading.Lock()  # nobody comes in while it closes
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
+
+    def matcher(self, schema: dict | bool | None) -> LLMatcher | None:
+        """What lets nothing pass but JSON by a schema; None without one. It takes its time.
+
+        Raises ValueError: the schema is none.
+        """
+        if schema is None:
+            return None
+        matcher = LLMatcher(self.constraints, grammar_of(schema))
+        if matcher.is_error():
+            raise ValueError(matcher.get_error())
+        return matcher
 
     def write(
         self,
@@ -105,13 +123,14 @@ class Engine:
         settings: Settings,
         heard: Callable[[Answer], None],
         in_pieces: bool = True,
+        matcher: LLMatcher | None = None,
     ) -> Answer:
-        """Begin an answer to a prompt's tokens.
+        """Begin an answer to a prompt's tokens; matcher: of its settings' schema.
 
         Raises:
             TooLong: the prompt fills the window.
             Full: too many wait already.
-            ValueError: the schema is none.
+            Closed: it answers no more.
         """
         room = self.window - len(prompt)
         if room < 1:
@@ -119,25 +138,31 @@ class Engine:
                 f"The input has {len(prompt):,} tokens, and the model reads {self.window - 1:,}."
             )
         answer = Answer(prompt, settings, heard, in_pieces=in_pieces)
-        answer.chooser = Chooser(self, settings, min(room, settings.limit or room))
-        try:
-            self._waiting.put_nowait(answer)
-        except queue.Full:
-            raise Full("Too many requests wait already; try again in a moment.") from None
+        answer.chooser = Chooser(self, settings, min(room, settings.limit or room), matcher)
+        with self._door:
+            if self._closed:
+                raise Closed("The model has been deleted.")
+            try:
+                self._waiting.put_nowait(answer)
+            except queue.Full:
+                raise Full("Too many requests wait already; try again in a moment.") from None
         return answer
 
     def close(self) -> None:
         """End the thread; answers under way are given up."""
-        for answer in self._answers:
-            answer.given_up = True
-        self._waiting.put(None)
+        with self._door:
+            self._closed = True
+            with suppress(queue.Full):  # then it does not sleep
+                self._waiting.put_nowait(None)
         self._thread.join()
 
     @torch.inference_mode()
     def _run(self) -> None:
         while True:
             new = self._arrived()
-            if None in new:
+            if self._closed:
+                while not self._waiting.empty():
+                    new.append(self._waiting.get())
                 self._give_up([*self._answers, *(answer for answer in new if answer)])
                 return
             try:
@@ -222,8 +247,13 @@ class Engine:
                 alike[answer.settings.draw].append(row)
         for rows in alike.values():
             these = [answers[row] for row in rows]
-            for answer, token in zip(these, _drawn(these, logits[rows].float()), strict=True):
-                answer.chooser.append(answer, token)
+            try:
+                for answer, token in zip(these, _drawn(these, logits[rows].float()), strict=True):
+                    answer.chooser.append(answer, token)
+            except Exception:  # others, with other settings, go on
+                log.exception("Answers have failed")
+                for answer in these:
+                    answer.finish = answer.finish or "OTHER"
         for answer in list(answers):
             answer.heard(answer)
         left = [i for i, answer in enumerate(self._answers) if answer.finish is None]
@@ -273,16 +303,14 @@ def _drawn(answers: list[Answer], logits: torch.Tensor) -> list[int]:
 class Chooser:
     """Says which tokens an answer may go on with, and where it ends; draws with its own seed."""
 
-    def __init__(self, engine: Engine, settings: Settings, limit: int):
+    def __init__(
+        self, engine: Engine, settings: Settings, limit: int, matcher: LLMatcher | None = None
+    ):
         self.tokenizer, self.ends, self.limit = engine.tokenizer, engine.ends, limit
         self.stops = settings.stops
         self.random = torch.Generator()
         self.random.manual_seed(secrets.randbits(62) if settings.seed is None else settings.seed)
-        self.matcher = None
-        if settings.schema is not None:
-            self.matcher = LLMatcher(engine.constraints, grammar_of(settings.schema))
-            if self.matcher.is_error():
-                raise ValueError(self.matcher.get_error())
+        self.matcher = matcher.deep_copy() if matcher else None
 
     def allow(self, logits: torch.Tensor) -> None:
         """Leave a chance, of the logits (vocabulary,), to what the schema allows."""
@@ -293,23 +321,22 @@ class Chooser:
             logits.masked_fill_(torch.from_numpy(allowed) == 0, float("-inf"))
 
     def append(self, answer: Answer, token: int) -> None:
-        """Add a token; set the text and, at its end, finish."""
-        if token in self.ends:
-            answer.text = self.tokenizer.decode(answer.tokens, skip_special_tokens=True)
-            answer.finish = "STOP"
-            return
-        answer.tokens.append(token)
-        limit_reached = len(answer.tokens) >= self.limit
-        if answer.in_pieces or self.stops or self.matcher or limit_reached:
-            answer.text = self.tokenizer.decode(answer.tokens, skip_special_tokens=True)
-        if self.matcher:
+        """Add a token; set the text and, at its end, finish, each once and in this order."""
+        ended = token in self.ends
+        if not ended:
+            answer.tokens.append(token)
+        full = len(answer.tokens) >= self.limit
+        text, finish = answer.text, "STOP" if ended else None
+        if ended or full or answer.in_pieces or self.stops or self.matcher:
+            text = self.tokenizer.decode(answer.tokens, skip_special_tokens=True)
+        if self.matcher and not ended:
             self.matcher.consume_token(token)
-            answer.finish = "STOP" if self.matcher.is_stopped() else None
-        found = [at for stop in self.stops if (at := answer.text.find(stop)) >= 0]
+            finish = "STOP" if self.matcher.is_stopped() else None
+        found = [at for stop in self.stops if (at := text.find(stop)) >= 0]
         if found:
-            answer.text, answer.finish = answer.text[: min(found)], "STOP"
-        elif answer.finish is None and limit_reached:
-            answer.finish = "MAX_TOKENS"
+            text, finish = text[: min(found)], "STOP"
+        answer.text = text  # another thread reads it
+        answer.finish = finish or ("MAX_TOKENS" if full else None)
 
 
 def grammar_of(schema: dict | bool) -> str:
@@ -318,6 +345,8 @@ def grammar_of(schema: dict | bool) -> str:
     A space may stand before it: with many tokenizers a text begins with one.
     """
     spaces = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
+    if schema is False:
+        raise ValueError("No JSON fulfils it.")
     schema = ({} if schema is True else schema) | {"x-guidance": spaces}
     return LLMatcher.grammar_from_lark(
         f'start: SPACE? json\nSPACE: " "\njson: %json {json.dumps(schema)}'

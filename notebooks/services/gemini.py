@@ -3,13 +3,15 @@
     python -m services.gemini --port 8600 --key my-key        # from notebooks/; --help says more
 
 Point Google's clients at it (`http_options={"base_url": "http://127.0.0.1:8600"}`) and they work
-as they do with Google, but for what the small models cannot do. `modelVersion` in each response
-says who has answered.
+as they do with Google, but for what the small models cannot do, and for the former client's
+`upload_file`, which asks Google whatever its endpoint. `modelVersion` in each response says who has
+answered.
 """
 
 import argparse
 import json
 import os
+import re
 import secrets
 import socket
 import sys
@@ -30,7 +32,7 @@ from starlette.exceptions import HTTPException
 from services import interactions, tuning
 from services.engine import Engine
 from services.errors import Refused
-from services.guard import Guard
+from services.guard import Guard, Quota
 from services.local import HERE
 from services.parts import Piece, opened
 from services.requests import (
@@ -58,8 +60,9 @@ from services.writing import finished, refusal, response, written
 MAX_BYTES = 20_000_000  # of a file
 CHAT_MODELS = ("gemini-flash-latest", "gemini-3.6-flash", "gemini-3.5-flash-lite")
 EMBEDDING_MODELS = ("gemini-embedding-2", "gemini-embedding-001")
+NUMBER = re.compile(r"[0-9]{1,12}")  # of bytes, in a header
 PREFIXES = ("/v1", "/v1beta")
-GUEST_PER_MINUTE = 8  # requests: few enough to see a refusal
+GUEST = Quota(5, seconds=1)  # few enough to see a refusal, soon over
 
 
 class Service:
@@ -134,29 +137,27 @@ class Service:
         data, kind = self.uploads.data(part.file_data.file_uri, f"{field}.fileData")
         return opened(data, part.file_data.mime_type or kind, f"{field}.fileData")
 
-    async def understood(self, request: GenerateContentRequest) -> Asked:
+    async def understood(self, request: GenerateContentRequest, to_answer: bool = True) -> Asked:
         """A request, read; its files are opened beside the other requests."""
-        return await run_in_threadpool(understood, request, self.open_file, self.senses, self.words)
+        how = (self.open_file, self.senses, self.words, to_answer)
+        return await run_in_threadpool(understood, request, *how)
 
 
 def app_of(
-    keys: dict[str, int],
-    address: str,
-    hosts: tuple[str, ...] = (HERE, "localhost"),
-    max_bytes: int = MAX_BYTES,
+    service: Service, keys: dict[str, Quota], hosts: tuple[str, ...] = (HERE, "localhost")
 ) -> FastAPI:
-    """The server; see `Guard` for what it refuses, and for keys."""
+    """The server; see `Guard` for what it refuses, and for keys. It closes the service."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.service = await run_in_threadpool(Service, address, max_bytes)
+        app.state.service = service
         try:
             yield
         finally:
-            await run_in_threadpool(app.state.service.close)
+            await run_in_threadpool(service.close)
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
-    body = max_bytes * 7 // 5 + 100_000  # a file in base64, and the text around it
+    body = service.uploads.max_bytes * 7 // 5 + 100_000  # a file in base64, and the text around it
     app.add_middleware(Guard, keys=keys, hosts=hosts, max_bytes=body)
     _refusals(app)
     for prefix in PREFIXES:
@@ -226,7 +227,7 @@ def _routes(app: FastAPI, prefix: str) -> None:
         if blocked := await run_in_threadpool(service.safety.feedback, asks):
             return JSONResponse(refusal(blocked, asked, version, secrets.token_hex(8)).body())
         count = asks.generation_config.candidate_count
-        answers = await finished(engine, asked, count)
+        answers = await finished(engine, asked, count, request)
         made = response(answers, asked, version, secrets.token_hex(8))
         return JSONResponse(made.body())
 
@@ -262,7 +263,7 @@ def _routes(app: FastAPI, prefix: str) -> None:
         service = _service(request)
         service.engine_of(f"models/{name}")
         whole = asks.generate_content_request or GenerateContentRequest(contents=asks.contents)
-        tokens = (await service.understood(whole)).tokens
+        tokens = (await service.understood(whole, to_answer=False)).tokens
         total = sum(one.token_count for one in tokens)
         counted = CountTokensResponse(total_tokens=total, prompt_tokens_details=tokens)
         return JSONResponse(counted.body())
@@ -286,7 +287,7 @@ def _routes(app: FastAPI, prefix: str) -> None:
             said = "We take resumable uploads: send X-Goog-Upload-Command: start."
             raise Refused(400, said, "X-Goog-Upload-Command")
         size = headers.get("x-goog-upload-header-content-length")
-        if size is not None and not size.isdigit():
+        if size is not None and not NUMBER.fullmatch(size):
             raise Refused(400, "It is no number.", "X-Goog-Upload-Header-Content-Length")
         token = service.uploads.start(
             (about or UploadStart()).file,
@@ -335,7 +336,7 @@ async def _uploaded(request: Request, uploads: Uploads, token: str) -> Response:
         return JSONResponse({}, headers={"X-Goog-Upload-Status": "cancelled"})
     if "upload" in commands:
         offset = request.headers.get("x-goog-upload-offset", "0")
-        if not offset.isdigit():
+        if not NUMBER.fullmatch(offset):
             raise Refused(400, "It is no number.", "X-Goog-Upload-Offset")
         data = await request.body()
         await run_in_threadpool(uploads.append, token, int(offset), data)
@@ -412,19 +413,18 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     given = os.environ.pop("COURSE_SERVICE_KEY", None)
     keys = dict.fromkeys(
-        options.key or [given or secrets.token_urlsafe(24)], options.requests_per_minute
+        options.key or [given or secrets.token_urlsafe(24)], Quota(options.requests_per_minute)
     )
     if guest := os.environ.pop("COURSE_SERVICE_GUEST", None):
-        keys[guest] = GUEST_PER_MINUTE
+        keys[guest] = GUEST
     listener = socket.create_server((options.host, options.port))
     port = listener.getsockname()[1]
     address = f"http://{options.host}:{port}"
-    app = app_of(
-        keys,
-        address,
-        (HERE, "localhost", options.host.lower()),
-        int(options.max_megabytes * 1e6),
-    )
+    try:
+        service = Service(address, int(options.max_megabytes * 1e6))
+    except (OSError, ValueError, MemoryError) as error:  # a checkpoint that is not there
+        sys.exit(str(error))
+    app = app_of(service, keys, (HERE, "localhost", options.host.lower()))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
     threading.Thread(
         target=_announce, args=(server, options.child, address, keys), daemon=True
@@ -432,7 +432,7 @@ def main(arguments: list[str] | None = None) -> None:
     server.run(sockets=[listener])
 
 
-def _announce(server: uvicorn.Server, child: bool, address: str, keys: dict[str, int]) -> None:
+def _announce(server: uvicorn.Server, child: bool, address: str, keys: dict[str, Quota]) -> None:
     """Say where it serves, once it does; as a child, end it when the parent is gone."""
     while not server.started:
         time.sleep(0.02)

@@ -9,6 +9,7 @@ import hmac
 import json
 import time
 from collections import defaultdict, deque
+from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
@@ -16,22 +17,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import Refused
 
-MINUTE = 60  # seconds
+
+@dataclass(frozen=True)
+class Quota:
+    """How many requests a key may make in how many seconds; 0: any number."""
+
+    requests: int = 0
+    seconds: float = 60
 
 
 class Guard:
     """Refuses what must not come in, in Google's form.
 
     hosts: names by which the server may be called, against DNS rebinding
-    (https://owasp.org/www-community/attacks/DNS_Rebinding). keys: with the requests a minute that
-    each may make; 0: any number. at_once: requests that are worked on; as many again as `waiting`
-    wait for their turn.
+    (https://owasp.org/www-community/attacks/DNS_Rebinding). keys: with what each may ask.
+    at_once: requests that are worked on; as many as `waiting` wait for their turn.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        keys: dict[str, int],
+        keys: dict[str, Quota],
         hosts: tuple[str, ...],
         max_bytes: int,
         at_once: int = 32,
@@ -52,7 +58,7 @@ class Guard:
             self._check_host(headers.get(b"host", ""))
             self._check_size(headers.get(b"content-length", "0"))
             # The address of an upload is itself a secret, and clients send no key there.
-            if scope["path"] not in ("/", "/healthz") and "/sessions/" not in scope["path"]:
+            if not scope["path"].startswith("/upload/sessions/"):
                 self._check_quota(self._key(headers, scope["query_string"]))
             if self.waiting >= self.most:
                 raise Refused(429, "Too many requests wait already.", seconds=1)
@@ -92,14 +98,15 @@ class Guard:
         raise Refused(401, "API key not valid. Please pass a valid API key.")
 
     def _check_quota(self, key: str) -> None:
-        if not (most := self.keys[key]):
+        quota = self.keys[key]
+        if not quota.requests:
             return
         now, calls = time.monotonic(), self.calls[key]
-        while calls and calls[0] <= now - MINUTE:
+        while calls and calls[0] <= now - quota.seconds:
             calls.popleft()
-        if len(calls) >= most:
-            said = f"You exceeded your quota of {most} requests a minute."
-            raise Refused(429, said, seconds=max(1, calls[0] + MINUTE - now))
+        if len(calls) >= quota.requests:
+            said = f"You exceeded your quota of {quota.requests} requests in {quota.seconds:g} s."
+            raise Refused(429, said, seconds=max(1, calls[0] + quota.seconds - now))
         calls.append(now)
 
     def _bounded(self, receive: Receive) -> Receive:

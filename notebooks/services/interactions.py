@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from services.gemini import Service
 
 MOST = 1_000  # that are kept
+MOST_BYTES = 100_000_000  # of their files, each counted as often as it is kept
 GUESSED = {"image": "image/png", "audio": "audio/wav", "document": "application/pdf"}
 
 
@@ -51,6 +53,12 @@ class Kept:
 
     contents: list[Content]
     body: dict
+
+    @cached_property
+    def bytes(self) -> int:
+        """How much its files take."""
+        blobs = (part.inline_data for content in self.contents for part in content.parts)
+        return sum(len(blob.data) for blob in blobs if blob)
 
 
 class Interactions:
@@ -62,7 +70,7 @@ class Interactions:
     def keep(self, kept: Kept) -> None:
         """Keep one by its id."""
         self._kept[kept.body["id"]] = kept
-        while len(self._kept) > MOST:
+        while len(self._kept) > MOST or sum(one.bytes for one in self._kept.values()) > MOST_BYTES:
             self._kept.popitem(last=False)
 
     def get(self, id: str, field: str = "id") -> Kept:
@@ -92,6 +100,8 @@ def as_request(asks: CreateInteraction, before: list[Content]) -> GenerateConten
         parts = [_part(one, f"input[{i}]") for i, one in enumerate(given)]
         new = [Content(role="user", parts=parts)]
     schema = _schema(asks)
+    if schema is not None and not isinstance(schema, dict | bool):
+        raise Refused(400, "A schema is an object.", "response_format.schema")
     system = asks.system_instruction
     functions = [
         FunctionDeclaration(
@@ -177,7 +187,7 @@ def _of_steps(steps: list[InteractionStep], before: list[Content]) -> list[Conte
 
 def _outcome(answer: Answer, asked: Asked) -> tuple[dict, Content, str]:
     """An answer's step, the same as a content, and the interaction's status."""
-    if call := called(answer, asked):
+    if call := called(answer.text, asked):
         step = {
             "type": "function_call",
             "id": call.id,
@@ -238,13 +248,14 @@ def routes(app: FastAPI, prefix: str) -> None:
             }
             begun, sent = False, 0
             async for (answer,) in written(engine, asked, 1, in_pieces=True):
-                end = safe_length(answer, bool(asked.functions))
-                if end > sent and not (answer.finish and called(answer, asked)):
+                finish, text = answer.finish, answer.text  # in this order, see `response`
+                end = safe_length(text, finish, answer.settings.stops, bool(asked.functions))
+                if end > sent and not (finish and called(text, asked)):
                     if not begun:
                         begun = True
                         step = {"type": "model_output", "content": []}
                         yield {"event_type": "step.start", "index": 0, "step": step}
-                    delta = {"type": "text", "text": answer.text[sent:end]}
+                    delta = {"type": "text", "text": text[sent:end]}
                     yield {"event_type": "step.delta", "index": 0, "delta": delta}
                     sent = end
             whole_body, step = done(answer)
@@ -255,7 +266,7 @@ def routes(app: FastAPI, prefix: str) -> None:
 
         if asks.stream:
             return StreamingResponse(_sse(events()), media_type="text/event-stream")
-        (answer,) = await finished(engine, asked, 1)
+        (answer,) = await finished(engine, asked, 1, request)
         return JSONResponse(done(answer)[0])
 
     @app.get(f"{prefix}/interactions/{{id}}")

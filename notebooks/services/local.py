@@ -17,7 +17,7 @@ HERE = "127.0.0.1"
 
 @dataclass
 class Local:
-    """A service that runs: its address, and its keys; a guest may ask only a few times a minute."""
+    """A service that runs: its address, and its keys; a guest may ask only a few times a second."""
 
     address: str
     key: str
@@ -62,6 +62,8 @@ def start(name: str = "gemini", *options: str) -> Local:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            # Else the interrupt of a notebook's cell, which goes to a whole group, would end it.
+            start_new_session=True,
         )
         line = process.stdout.readline()
         if not line:

@@ -15,6 +15,7 @@ from services.senses import SAMPLING_RATE
 
 MAX_TEXT = 200_000  # letters of a document
 MAX_PAGES = 100
+_TOO_LONG = f"The document has over {MAX_TEXT:,} letters: cut it."
 PICTURES = ("image/png", "image/jpeg", "image/webp")
 SOUNDS = (
     "audio/wav",
@@ -56,15 +57,13 @@ def opened(data: bytes, mime_type: str, field: str) -> Piece:
         if kind in SOUNDS:
             return media.audio(data, sampling_rate=SAMPLING_RATE)[0]
         text = _pdf(data) if kind == "application/pdf" else data.decode("utf-8-sig")
+        text = _READERS.get(kind, str)(text)
+        if len(text) > MAX_TEXT:
+            raise ValueError(_TOO_LONG)
     except UnicodeDecodeError:
         raise Refused(400, "The document is not UTF-8 text: save it as such.", field) from None
     except ValueError as error:
         raise Refused(400, str(error), field) from None
-    text = {"text/csv": _rows, "text/html": _visible, "application/json": _compact}.get(kind, str)(
-        text
-    )
-    if len(text) > MAX_TEXT:
-        raise Refused(400, f"The document has over {MAX_TEXT:,} letters: cut it.", field)
     return Document(text.strip())
 
 
@@ -76,23 +75,35 @@ def _pdf(data: bytes) -> str:
         pages = PdfReader(io.BytesIO(data)).pages
         if len(pages) > MAX_PAGES:
             raise ValueError(f"The PDF has {len(pages)} pages, and we read {MAX_PAGES}: split it.")
-        return "\n".join(page.extract_text() for page in pages)
+        said, letters = [], 0
+        for page in pages:
+            said.append(page.extract_text())
+            letters += len(said[-1])
+            if letters > MAX_TEXT:
+                raise ValueError(_TOO_LONG)
+        return "\n".join(said)
     except (PyPdfError, KeyError, TypeError, AttributeError, RecursionError, OSError):
         raise ValueError("The PDF is damaged, or needs a password: save it again.") from None
 
 
 def _rows(text: str) -> str:
     """A table's rows as sentences: the first column, the name of another, what stands there."""
-    rows = [row for row in csv.reader(io.StringIO(text)) if any(row)]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(row)]
+    except csv.Error as error:
+        raise ValueError(f"The table is damaged: {error}.") from None
     if len(rows) < 2:
         return text
     names, *others = rows
-    return "\n".join(
-        f"{row[0]} {name} {value}."
-        for row in others
-        for name, value in zip(names[1:], row[1:], strict=False)
-        if value
-    )
+    said, letters = [], 0
+    for row in others:
+        for name, value in zip(names[1:], row[1:], strict=False):
+            if value:
+                said.append(f"{row[0]} {name} {value}.")
+                letters += len(said[-1]) + 1
+            if letters > MAX_TEXT:  # now: a long name in many rows would fill the memory
+                raise ValueError(_TOO_LONG)
+    return "\n".join(said)
 
 
 def _compact(text: str) -> str:
@@ -123,5 +134,11 @@ class _Visible(HTMLParser):
 
 def _visible(text: str) -> str:
     page = _Visible()
-    page.feed(text)
+    try:
+        page.feed(text)
+    except AssertionError:  # that is how html.parser refuses what it cannot read
+        raise ValueError("The page is damaged: save it again, or as text.") from None
     return "\n".join(page.texts)
+
+
+_READERS = {"text/csv": _rows, "text/html": _visible, "application/json": _compact}

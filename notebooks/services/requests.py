@@ -56,8 +56,9 @@ def understood(
     open_file: Opener,
     senses: Senses,
     words: PreTrainedTokenizerBase,
+    to_answer: bool = True,
 ) -> Asked:
-    """Read a request.
+    """Read a request; one that is counted alone may end with the model's own words.
 
     Raises Refused: 400 for what cannot be, with the field that is wrong; 404 and 415 for its files.
     """
@@ -82,9 +83,11 @@ def understood(
             counts["IMAGE"] += senses.picture_tokens if isinstance(piece, Image.Image) else 0
             counts["AUDIO"] += senses.sound_tokens(piece) if isinstance(piece, np.ndarray) else 0
         last = number == len(request.contents) - 1
-        message, said = _message(content, pieces, senses, last and not functions, schema)
+        # Other models answer in words and boxes: a schema that wants none is the assistant's.
+        free = schema is None or "box_2d" in json.dumps(schema)
+        message, said = _message(content, pieces, senses, last and free and not functions, schema)
         messages.append(message)
-    if messages[-1]["role"] == "assistant":
+    if messages[-1]["role"] == "assistant" and to_answer:
         raise Refused(400, "The last content is the model's: ask something.", "contents")
     if schema is not None and said is None:
         messages[-1]["content"] = _by_schema(messages[-1]["content"], schema)
@@ -100,7 +103,8 @@ def _settings(request: GenerateContentRequest, schema: dict | bool | None) -> Se
     config = request.generation_config
     heat = config.temperature
     return Settings(
-        temperature=DEFAULT_TEMPERATURE if heat is None else heat,
+        # What is next to nothing is nothing: divided by it, logits would be infinite.
+        temperature=DEFAULT_TEMPERATURE if heat is None else 0 if heat < 0.001 else heat,
         top_p=config.top_p or DEFAULT_TOP_P,
         top_k=config.top_k or DEFAULT_TOP_K,
         seed=config.seed,
@@ -232,7 +236,9 @@ def as_json_schema(schema: dict) -> dict:
         elif key in ("enum", "required", "minimum", "maximum", "pattern", "const"):
             made[key] = value
         elif key in ("minItems", "maxItems", "minLength", "maxLength"):
-            made[key] = int(value)
+            if not str(value).isascii() or not str(value).isdigit():
+                raise Refused(400, f"{key} is no number.", "generationConfig.responseSchema")
+            made[key] = int(str(value)[:9])
     if schema.get("nullable") and "type" in made:
         made["type"] = [made["type"], "null"]
     if made.get("type") == "object" and "properties" in made:
@@ -244,7 +250,7 @@ def as_json_schema(schema: dict) -> dict:
 def _by_schema(text: str, schema: dict | bool) -> str:
     """The request as the assistant learnt to read it, where the schema is a flat form."""
     fields = schema.get("properties") if isinstance(schema, dict) else None
-    if not fields:
+    if not fields or not all(isinstance(one, dict) for one in fields.values()):
         return text
     kinds = {name: one.get("type", "string") for name, one in fields.items()}
     return f"Extract as JSON {json.dumps(kinds)}: {text}"

@@ -112,7 +112,8 @@ class Senses:
     @cached_property
     def embedding_size(self) -> int:
         """How many numbers an embedding has."""
-        return self._embedder.get_embedding_dimension()
+        with self._alone:
+            return self._embedder.get_embedding_dimension()
 
     def embedding_tokens(self, text: str) -> int:
         """The tokens of a text, as the embedder reads it."""
@@ -121,7 +122,8 @@ class Senses:
     @cached_property
     def picture_tokens(self) -> int:
         """The patches that the captioner makes of a picture, and the one for the whole."""
-        seen = self._captioner[1].config.vision_config
+        with self._alone:
+            seen = self._captioner[1].config.vision_config
         return (seen.image_size // seen.patch_size) ** 2 + 1
 
     @staticmethod

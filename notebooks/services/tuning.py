@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from services.engine import Engine
@@ -191,6 +192,8 @@ class TunedModels:
                     took_a_step=lambda loss, epoch, tuned=tuned: _snapshot(tuned, loss, epoch),
                 )
                 tuned.engine, tuned.state = Engine(model, self.words), "ACTIVE"
+                if tuned.deleted:
+                    tuned.engine.close()
             except _Stopped:
                 continue
             except Exception:  # whatever it is, the client learns that it has failed
@@ -282,7 +285,7 @@ def tune(
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    return learner.merge_and_unload().eval()
+    return learner.merge_and_unload().to(model.device).eval()  # Trainer may have used a GPU
 
 
 def routes(app: FastAPI, prefix: str) -> None:
@@ -324,5 +327,5 @@ def routes(app: FastAPI, prefix: str) -> None:
 
     @app.delete(f"{prefix}/tunedModels/{{id}}")
     async def delete(request: Request, id: str) -> Response:
-        models(request).delete(f"tunedModels/{id}")
+        await run_in_threadpool(models(request).delete, f"tunedModels/{id}")
         return JSONResponse({})

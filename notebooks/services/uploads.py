@@ -4,11 +4,13 @@ The protocol is Google's resumable one (https://ai.google.dev/api/files): a star
 names an address; then pieces to that address, the last of which says "finalize".
 """
 
+import functools
 import hashlib
 import os
 import secrets
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +25,17 @@ KEPT = timedelta(hours=48)
 STARTED = timedelta(hours=1)  # for an upload that is never finished
 MOST_FILES = 100
 PREFIX = "course-gemini-"
+
+
+def _alone(method: Callable) -> Callable:
+    """One such method of an object at a time."""
+
+    @functools.wraps(method)
+    def locked(self: "Uploads", *arguments: object) -> object:
+        with self._lock:
+            return method(self, *arguments)
+
+    return locked
 
 
 @dataclass
@@ -48,11 +61,13 @@ class Uploads:
         self.max_bytes, self.address, self.now = max_bytes, address, now
         self._coming: dict[str, _Upload] = {}
         self._files: dict[str, tuple[File, Path, datetime]] = {}
+        self._lock = threading.RLock()  # requests come from many threads
 
     def close(self) -> None:
         """Remove all files."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @_alone
     def start(self, about: FileToCome, mime_type: str | None, size: int | None) -> str:
         """Begin an upload; returns the token of its address."""
         self._forget()
@@ -71,10 +86,12 @@ class Uploads:
         self._coming[token] = _Upload(about, mime_type, size, path, self.now())
         return token
 
+    @_alone
     def received(self, token: str) -> int:
         """How many bytes of an upload are here."""
         return self._upload(token).path.stat().st_size
 
+    @_alone
     def append(self, token: str, offset: int, data: bytes) -> None:
         """Add bytes to an upload; those that are here already are read over."""
         upload = self._upload(token)
@@ -88,6 +105,7 @@ class Uploads:
         with upload.path.open("ab") as file:
             file.write(data)
 
+    @_alone
     def finish(self, token: str) -> File:
         """The upload is whole."""
         upload = self._upload(token)
@@ -114,26 +132,31 @@ class Uploads:
         self._files[name] = file, upload.path, ends
         return file
 
+    @_alone
     def cancel(self, token: str) -> None:
         """Forget an upload."""
         self._upload(token).path.unlink(missing_ok=True)
         self._coming.pop(token, None)
 
+    @_alone
     def files(self) -> list[File]:
         """All that are here, the newest first."""
         self._forget()
         return [file for file, *_ in reversed(self._files.values())]
 
+    @_alone
     def get(self, name: str) -> File:
         """A file by its name, "files/…"."""
         return self._found(name)[0]
 
+    @_alone
     def data(self, uri: str, field: str) -> tuple[bytes, str]:
         """The bytes and the MIME type of a file, by its address or name."""
         _, slash, name = uri.rpartition("files/")
         file, path, _ = self._found(f"files/{name}" if slash else uri, field)
         return path.read_bytes(), file.mime_type
 
+    @_alone
     def delete(self, name: str) -> None:
         """Remove a file."""
         _, path, _ = self._found(name)

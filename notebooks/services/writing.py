@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 
-from services.engine import Answer, Engine, Full, TooLong
+from services.engine import Answer, Closed, Engine, Full, TooLong
 from services.errors import Refused
 from services.requests import Asked
 from services.shapes import (
@@ -20,6 +21,8 @@ from services.shapes import (
     PromptFeedback,
     UsageMetadata,
 )
+
+LISTENING = 0.5  # seconds between two looks whether a client is still there
 
 
 async def written(
@@ -40,11 +43,12 @@ async def written(
 
     answers: list[Answer] = []
     try:
+        matcher = await run_in_threadpool(engine.matcher, asked.settings.schema)
         for number in range(count):
             settings = asked.settings
             if settings.seed is not None:  # else all would be the same
                 settings = replace(settings, seed=(settings.seed + number) % 2**63)
-            answers.append(engine.write(asked.prompt, settings, heard, in_pieces))
+            answers.append(engine.write(asked.prompt, settings, heard, in_pieces, matcher))
         finished = False
         while not finished:
             await changed.wait()
@@ -56,6 +60,8 @@ async def written(
         raise Refused(400, str(error), "contents") from None
     except Full as error:
         raise Refused(429, str(error), seconds=1) from None
+    except Closed as error:
+        raise Refused(404, str(error), "model") from None
     except ValueError as error:
         raise Refused(400, f"The schema cannot be used: {error}", "generationConfig") from None
     finally:
@@ -63,9 +69,18 @@ async def written(
             answer.given_up = True
 
 
-async def finished(engine: Engine, asked: Asked, count: int) -> list[Answer]:
-    """The answers to a request, whole."""
-    return [answers async for answers in written(engine, asked, count, in_pieces=False)][-1]
+async def finished(engine: Engine, asked: Asked, count: int, listener: Request) -> list[Answer]:
+    """The answers to a request, whole; given up where its client has gone away."""
+
+    async def all_of_it() -> list[Answer]:
+        return [answers async for answers in written(engine, asked, count, in_pieces=False)][-1]
+
+    task = asyncio.ensure_future(all_of_it())
+    while not (await asyncio.wait({task}, timeout=LISTENING))[0]:
+        if await listener.is_disconnected():
+            task.cancel()
+            raise Refused(499, "The client has closed the request.")
+    return task.result()
 
 
 def _cut(engine: Engine, asked: Asked, said: str) -> Answer:
@@ -82,12 +97,12 @@ def _cut(engine: Engine, asked: Asked, said: str) -> Answer:
     return answer
 
 
-def called(answer: Answer, asked: Asked) -> FunctionCall | None:
-    """The function that an answer calls, if it is one on offer."""
+def called(text: str, asked: Asked) -> FunctionCall | None:
+    """The function that an answer's text calls, if it is one on offer."""
     if not asked.functions:
         return None
     try:
-        call = json.loads(answer.text)
+        call = json.loads(text)
         name, arguments = call["name"], call["arguments"]
     except (ValueError, KeyError, TypeError):
         return None
@@ -102,11 +117,17 @@ def response(
     """The answers as Google writes them; sent: how many letters of each were sent before."""
     candidates = []
     for index, answer in enumerate(answers):
-        finish = answer.finish  # first: the text is whole when it is set
-        call = called(answer, asked) if finish else None
+        # The engine's thread writes on: the end first, since the text is whole when that is set.
+        finish, text = answer.finish, answer.text
+        call = called(text, asked) if finish else None
         begin = sent[index] if sent else 0
-        end = safe_length(answer, bool(asked.functions)) if sent is not None else len(answer.text)
-        parts = [Part(function_call=call)] if call else [Part(text=answer.text[begin:end])]
+        whole = sent is None
+        end = (
+            len(text)
+            if whole
+            else safe_length(text, finish, answer.settings.stops, bool(asked.functions))
+        )
+        parts = [Part(function_call=call)] if call else [Part(text=text[begin:end])]
         if sent is not None and not call:
             sent[index] = max(begin, end)
         candidates.append(
@@ -141,15 +162,15 @@ def _usage(asked: Asked, wrote: int) -> UsageMetadata:
     )
 
 
-def safe_length(answer: Answer, may_call: bool) -> int:
-    """How many letters of an unfinished answer will not change any more.
+def safe_length(text: str, finish: str | None, stops: tuple[str, ...], may_call: bool) -> int:
+    """How many letters of an answer's text will not change any more.
 
-    The last may be half of a letter, or the beginning of a stop; a call is sent whole.
+    Of an unfinished one the last may be half of a letter, or the beginning of a stop; a call is
+    sent whole.
     """
-    if answer.finish:
-        return len(answer.text)
-    text = answer.text
+    if finish:
+        return len(text)
     if may_call and text.lstrip()[:1] in ("", "{"):
         return 0
-    held = max([len(stop) - 1 for stop in answer.settings.stops], default=0)
-    return len(text.rstrip("\ufffd")) - held
+    held = max([len(stop) - 1 for stop in stops], default=0)
+    return max(0, len(text.rstrip("\ufffd")) - held)
