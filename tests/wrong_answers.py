@@ -18,21 +18,27 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
             ("0.7", "Two numbers from 0 to 2"),
         ],
         "own_picture_described": [
-            ('"street"', "it is no scene of Toytown"),
-            ('"nothing.jpg"', "path or the address of a photograph"),
+            ('("street", "A street with trees and chairs.")', "it is no scene of Toytown"),
+            ('("cat", "A cat.")', "your sentence has five words or more"),
+            ('"cat"', "your own sentence about it"),
         ],
         "pay_once": [
             ("lambda ask: ask", "the same question is paid once"),
-            (
-                "import functools\nanswer = lambda ask: functools.cache(ask)",
-                "above 0 it is asked again",
-            ),
+            ("import functools\nanswer = functools.cache", "above 0 it is asked again"),
             (
                 "def answer(ask):\n    kept = {}\n    def cheap(contents, **config):\n"
                 "        if contents not in kept:\n"
                 "            kept[contents] = ask(contents, **config)\n"
                 "        return kept[contents]\n    return cheap",
                 "another system message is another question",
+            ),
+            (
+                "def answer(ask):\n    kept = {}\n    def cheap(contents, **config):\n"
+                "        key = repr((contents, sorted(config.items())))\n"
+                "        if key not in kept or config.get('temperature') != 0:\n"
+                "            kept[key] = ask(contents, **config)\n"
+                "        return kept[key]\n    return cheap",
+                "an answer without text is asked for again",
             ),
         ],
     },

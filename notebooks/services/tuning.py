@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MOST_MODELS = 5
 LEARNING_RATE = 3e-3
 RANK = 8
+SEED = 0  # the same examples give the same model
 log = logging.getLogger(__name__)
 TYPES = "type.googleapis.com/google.ai.generativelanguage.v1beta."
 NAME = r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"
@@ -248,6 +249,7 @@ def tune(
         Trainer,
         TrainerCallback,
         TrainingArguments,
+        set_seed,
     )
 
     class Told(TrainerCallback):
@@ -258,6 +260,7 @@ def tune(
     window = model.config.max_position_embeddings
     rows = [{key: ids[:window] for key, ids in row(words, example).items()} for example in examples]
     lora = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", lora_dropout=0)
+    set_seed(SEED)
     learner = get_peft_model(copy.deepcopy(model), lora)
     # By its name the next server knows that it may go, if this one is killed.
     name = f"{PREFIX}{os.getpid()}-"
@@ -275,6 +278,7 @@ def tune(
             disable_tqdm=True,
             use_cpu=not torch.cuda.is_available(),
             dataloader_pin_memory=False,
+            seed=SEED,
         )
         trainer = Trainer(
             learner,

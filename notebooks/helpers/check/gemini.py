@@ -4,6 +4,9 @@ import functools
 import io
 import itertools
 import json
+from types import SimpleNamespace
+
+import numpy as np
 
 from helpers import media
 from helpers.check.detection import in_toytown
@@ -77,24 +80,32 @@ def two_temperatures(answer: object) -> Verdict:
     return Verdict(different >= 9, expected, yours, hint)
 
 
-@self_check("Give the path or the address of a photograph, such as 'my.jpg'.")
+@self_check(
+    "Give a picture and your own sentence about it: ('my.jpg', 'A dog sleeps on a chair.')."
+)
 def own_picture_described(answer: object) -> Verdict:
-    """A picture of one's own, described by the local models, with what to look at."""
+    """A picture of one's own, described by its owner and by the local models."""
     from google.genai import types
 
-    picture, stored = media.image(answer), io.BytesIO()
+    source, sentence = answer
+    picture, stored = media.image(source), io.BytesIO()
     picture.save(stored, "PNG")
     part = types.Part.from_bytes(data=stored.getvalue(), mime_type="image/png")
-    for question in ("Describe the picture.", "Where is this?", "Is there a person?"):
-        print(f"{question:<24}{short(_write([part, question], temperature=0).text)}")
+    said = _write([part, "Describe the picture."], temperature=0).text
+    texts = [types.Content(parts=[types.Part(text=text)]) for text in (sentence, said)]
+    found = _local().models.embed_content(model="gemini-embedding-2", contents=texts)
+    yours, machine = (np.array(one.values) for one in found.embeddings)
     print(
-        "Before a reader who cannot see it: is each thing that is named there? What is missing?\n"
-        "Is a person counted, or called something? Would you have noticed the mistakes unseen?\n"
-        "Does anything in the response say how sure it is?"
+        f"you      {short(sentence)}\nmachine  {short(said)}\nnearness {yours @ machine:.2f} of 1"
+    )
+    print(
+        "Is each thing that it names there? What is missing? Would you have noticed, without\n"
+        "seeing the picture? Does anything in the response say how sure it is?"
     )
     done = {
-        "it is no scene of Toytown": not in_toytown(answer),
+        "it is no scene of Toytown": not in_toytown(source),
         "it is large enough to see something (200 pixels)": min(picture.size) >= 200,
+        "your sentence has five words or more": len(str(sentence).split()) >= 5,
     }
     return checklist(done)
 
@@ -102,35 +113,45 @@ def own_picture_described(answer: object) -> Verdict:
 @self_check("Keep answers in a dictionary, by the question *and* the settings.")
 def pay_once(answer: object) -> Verdict:
     """A function that pays once for the same question with the same settings."""
+    from google.genai import types
+
     calls = []
 
     def ask(contents, **config):
         calls.append(contents)
-        if len(calls) == 1:
+        if contents == "away" and calls.count("away") == 1:
             raise ConnectionError("the service is away for a moment")
-        return f"answer {len(calls)}"
+        return SimpleNamespace(text=None if contents == "blocked" else f"answer {len(calls)}")
 
     thrifty = answer(ask)
     try:
-        thrifty("fails once", temperature=0)
+        thrifty("away", temperature=0)
         failed = False
     except ConnectionError:
         failed = True
 
     def paid(*asked: tuple) -> int:
         before = len(calls)
-        said = [thrifty(contents, **config) for contents, config in asked]
-        return len(calls) - before if all(isinstance(one, str) for one in said) else -1
+        for contents, config in asked:
+            thrifty(contents, **config)
+        return len(calls) - before
 
     cold, styled = {"temperature": 0}, {"system_instruction": "Be brief.", "temperature": 0}
     turned = dict(reversed(styled.items()))
+    files = [types.Part.from_bytes(data=data, mime_type="image/png") for data in (b"a", b"b")]
+    form = {"temperature": 0, "response_schema": SimpleNamespace}
     done = {
-        "a failure is passed on, and not remembered": failed and paid(("fails once", cold)) == 1,
-        "the same question is paid once": paid(("hours", cold), ("hours", cold)) == 1,
+        "an error is passed on, and not remembered": failed and paid(("away", cold)) == 1,
+        "the same question is paid once": paid(*[("hours", cold)] * 3) == 1,
         "another system message is another question": paid(("hours", styled)) == 1,
         "the order of the settings does not matter": paid(("hours", turned)) == 0,
         "above 0 it is asked again": paid(*[("hours", {"temperature": 1})] * 2) == 2,
         "without a temperature, too": paid(*[("hours", {})] * 2) == 2,
-        "a question in parts works": paid((["a", "b"], cold), (["a", "b"], cold)) == 1,
+        "an answer without text is asked for again": paid(*[("blocked", cold)] * 2) == 2,
+        "another picture is another question": paid(
+            *[([file, "What is it?"], cold) for file in (*files, *files)]
+        )
+        == 2,
+        "a schema is a setting like others": paid(*[("order", form)] * 2) == 1,
     }
     return checklist(done)
