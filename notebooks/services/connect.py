@@ -27,6 +27,11 @@ class Connection:
     requests: int
     server: local.Local | None = None
 
+    def here(self) -> local.Local:
+        """The local server, whoever answers; it is started where none runs yet."""
+        self.server = self.server or local.start("gemini")
+        return self.server
+
     def __repr__(self) -> str:
         if not self.real:
             return f"this machine, at {self.address}: {self.why}"
