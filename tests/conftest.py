@@ -26,7 +26,8 @@ sys.path[:0] = [str(ROOT / "notebooks"), str(ROOT / ".ci"), str(ROOT / "tests")]
 # Nothing of the person who runs the tests may decide how they end: no key, proxy, cache or tier.
 THEIRS = """
 HF_ENDPOINT HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_HUB_OFFLINE HF_HUB_CACHE COURSE_REPOSITORY MPLBACKEND
-GOOGLE_API_KEY GEMINI_API_KEY HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy
+GOOGLE_API_KEY GEMINI_API_KEY GOOGLE_GEMINI_BASE_URL
+HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy
 """
 for variable in THEIRS.split():
     os.environ.pop(variable, None)

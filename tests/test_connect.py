@@ -83,7 +83,7 @@ def test_a_secret_that_was_not_shared_with_the_notebook_is_passed_over(colab):
 def test_somebody_is_asked_only_when_that_is_wished(monkeypatch):
     asked = []
     monkeypatch.setattr(connecting, "getpass", lambda prompt: asked.append(prompt) or KEY)
-    monkeypatch.setattr(local, "start", lambda name: local.Local("here", "k", "g", None))
+    monkeypatch.setattr(connecting, "_running", lambda: local.Local("here", "k", "g", None))
     assert not connect(requests=1).real
     assert asked == []
     assert connect(requests=1, ask=True).key == KEY
@@ -98,7 +98,12 @@ def test_the_micro_tier_never_asks_google_even_with_a_key(monkeypatch, name):
     assert ai.address.startswith("http://127.0.0.1:")
     assert ai.key != KEY
     assert ai.key not in repr(ai)
+    assert connect(requests=1).address == ai.address, "a cell that is run again finds it"
+    assert ai.here() is ai.server
     ai.server.stop()
+    again = connect(requests=1)
+    assert again.address != ai.address, "and starts another where it has ended"
+    again.server.stop()
 
 
 def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):

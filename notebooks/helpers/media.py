@@ -8,6 +8,7 @@ import html
 import io
 import json
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +61,8 @@ def image(source: str | Path | bytes) -> Image.Image:
     claimed = Image.registered_extensions().get(Path(name).suffix.lower(), picture.format)
     if claimed != picture.format:
         raise ValueError(f"{name} is no {claimed} but a {picture.format}: correct its ending.")
-    picture = ImageOps.exif_transpose(picture)
+    with suppress(Exception):  # a damaged note on which side is up
+        picture = ImageOps.exif_transpose(picture)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)

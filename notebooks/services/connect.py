@@ -11,6 +11,7 @@ from services import local
 
 VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 GOOGLE = "https://generativelanguage.googleapis.com"
+_server: local.Local | None = None
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Connection:
 
     def here(self) -> local.Local:
         """The local server, whoever answers; it is started where none runs yet."""
-        self.server = self.server or local.start("gemini")
+        self.server = self.server or _running()
         return self.server
 
     def __repr__(self) -> str:
@@ -64,8 +65,16 @@ def connect(requests: int, ask: bool = False) -> Connection:
 
 
 def _here(requests: int, why: str) -> Connection:
-    server = local.start("gemini")
+    server = _running()
     return Connection(server.address, server.key, why, False, requests, server)
+
+
+def _running() -> local.Local:
+    """The one local server of this process: a cell that is run again finds it."""
+    global _server
+    if _server is None or _server.process.poll() is not None:
+        _server = local.start("gemini")
+    return _server
 
 
 def _key_from_environment() -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """Errors in the form of Google's APIs: https://cloud.google.com/apis/design/errors."""
 
+import math
 from http import HTTPStatus
 
 STATUS = {
@@ -25,6 +26,7 @@ class Refused(Exception):
     """
 
     def __init__(self, code: int, message: str, field: str = "", seconds: float | None = None):
+        message, field = (text.encode("utf-8", "replace").decode() for text in (message, field))
         super().__init__(message)
         self.code, self.message, self.field, self.seconds = code, message, field, seconds
 
@@ -38,7 +40,7 @@ class Refused(Exception):
             ]
         if self.seconds is not None:
             kind = "type.googleapis.com/google.rpc.RetryInfo"
-            details.append({"@type": kind, "retryDelay": f"{self.seconds:.0f}s"})
+            details.append({"@type": kind, "retryDelay": f"{math.ceil(self.seconds)}s"})
         status = STATUS.get(self.code, HTTPStatus(self.code).name)
         return {
             "error": {

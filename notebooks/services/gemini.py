@@ -10,6 +10,7 @@ answered.
 
 import argparse
 import json
+import math
 import os
 import re
 import secrets
@@ -55,7 +56,7 @@ from services.shapes import (
     UploadStart,
 )
 from services.uploads import Uploads
-from services.writing import finished, refusal, response, written
+from services.writing import begun, finished, refusal, response, written
 
 MAX_BYTES = 20_000_000  # of a file
 CHAT_MODELS = ("gemini-flash-latest", "gemini-3.6-flash", "gemini-3.5-flash-lite")
@@ -172,7 +173,7 @@ def _refusals(app: FastAPI) -> None:
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> JSONResponse:
-        wait = {} if error.seconds is None else {"Retry-After": f"{error.seconds:.0f}"}
+        wait = {} if error.seconds is None else {"Retry-After": str(math.ceil(error.seconds))}
         return JSONResponse(error.body(), error.code, wait)
 
     @app.exception_handler(RequestValidationError)
@@ -190,6 +191,10 @@ def _refusals(app: FastAPI) -> None:
         if error.status_code == 404:
             said = f"There is nothing at {request.url.path}."
         return JSONResponse(Refused(error.status_code, said).body(), error.status_code)
+
+    @app.exception_handler(UnicodeEncodeError)
+    async def half(request: Request, error: UnicodeEncodeError) -> JSONResponse:
+        return JSONResponse(Refused(400, "A text holds half of a character.").body(), 400)
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:
@@ -240,14 +245,15 @@ def _routes(app: FastAPI, prefix: str) -> None:
         asked = await service.understood(asks)
         count, id = asks.generation_config.candidate_count, secrets.token_hex(8)
         blocked = await run_in_threadpool(service.safety.feedback, asks)
+        answered = None if blocked else await begun(written(engine, asked, count, in_pieces=True))
 
         async def pieces() -> AsyncIterator[dict]:
-            if blocked:
+            if answered is None:
                 yield refusal(blocked, asked, version, id).body()
                 return
             sent = [0] * count
             try:
-                async for answers in written(engine, asked, count, in_pieces=True):
+                async for answers in answered:
                     made = response(answers, asked, version, id, sent).body()
                     if any(_has_something(one) for one in made["candidates"]):
                         yield made
@@ -362,7 +368,7 @@ async def _embedded(
         if one.output_dimensionality and one.output_dimensionality > most:
             said = f"The embedder has {most} numbers."
             raise Refused(400, said, f"requests[{i}].outputDimensionality")
-        texts.append(text)
+        texts.append(text.encode().decode())  # half of a character is an error here
     vectors = await run_in_threadpool(service.senses.embedded, texts)
     made = []
     for one, vector in zip(asks, vectors, strict=True):
@@ -417,7 +423,10 @@ def main(arguments: list[str] | None = None) -> None:
     )
     if guest := os.environ.pop("COURSE_SERVICE_GUEST", None):
         keys[guest] = GUEST
-    listener = socket.create_server((options.host, options.port))
+    try:
+        listener = socket.create_server((options.host, options.port))
+    except OSError as error:
+        sys.exit(f"Port {options.port} of {options.host} cannot be had ({error}): take another.")
     port = listener.getsockname()[1]
     address = f"http://{options.host}:{port}"
     try:

@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import Refused
 
+BODY_SECONDS = 30  # between two pieces of a body
+
 
 @dataclass(frozen=True)
 class Quota:
@@ -110,11 +112,15 @@ class Guard:
         calls.append(now)
 
     def _bounded(self, receive: Receive) -> Receive:
-        came = 0
+        came, more = 0, True
 
         async def bounded() -> Message:
-            nonlocal came
-            message = await receive()
+            nonlocal came, more
+            try:  # after its body a request waits for its client's end, and that may take long
+                message = await asyncio.wait_for(receive(), BODY_SECONDS if more else None)
+            except TimeoutError:
+                raise HTTPException(408, "The body of the request does not come.") from None
+            more = message.get("more_body", False)
             came += len(message.get("body", b""))
             if came > self.max_bytes:
                 raise HTTPException(413, self._too_large)

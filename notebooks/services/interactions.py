@@ -37,7 +37,7 @@ from services.shapes import (
     Tool,
     ToolConfig,
 )
-from services.writing import called, finished, safe_length, written
+from services.writing import begun, called, finished, safe_length, written
 
 if TYPE_CHECKING:
     from services.gemini import Service
@@ -131,7 +131,9 @@ def _schema(asks: CreateInteraction) -> dict | bool | None:
     formats = asks.response_format
     one = formats[0] if isinstance(formats, list) and formats else formats
     if isinstance(one, dict):
-        if one.get("type") == "text" and ("schema" in one or "mime_type" in one):
+        if one.get("type") == "text":
+            if "schema" not in one and "mime_type" not in one:
+                return None
             wanted = one.get("mime_type", "application/json") == "application/json"
             return one.get("schema", True) if wanted else None
         return one
@@ -241,31 +243,32 @@ def routes(app: FastAPI, prefix: str) -> None:
                 service.interactions.keep(Kept(contents, body | ended))
             return body | ended, step
 
-        async def events() -> AsyncIterator[dict]:
+        async def events(answers: AsyncIterator[list[Answer]]) -> AsyncIterator[dict]:
             yield {
                 "event_type": "interaction.created",
                 "interaction": body | {"status": "in_progress"},
             }
-            begun, sent = False, 0
-            async for (answer,) in written(engine, asked, 1, in_pieces=True):
+            started, sent = False, 0
+            async for (answer,) in answers:
                 finish, text = answer.finish, answer.text  # in this order, see `response`
                 end = safe_length(text, finish, answer.settings.stops, bool(asked.functions))
                 if end > sent and not (finish and called(text, asked)):
-                    if not begun:
-                        begun = True
+                    if not started:
+                        started = True
                         step = {"type": "model_output", "content": []}
                         yield {"event_type": "step.start", "index": 0, "step": step}
                     delta = {"type": "text", "text": text[sent:end]}
                     yield {"event_type": "step.delta", "index": 0, "delta": delta}
                     sent = end
             whole_body, step = done(answer)
-            if not begun:
+            if not started:
                 yield {"event_type": "step.start", "index": 0, "step": step}
             yield {"event_type": "step.stop", "index": 0}
             yield {"event_type": "interaction.completed", "interaction": whole_body}
 
         if asks.stream:
-            return StreamingResponse(_sse(events()), media_type="text/event-stream")
+            answers = await begun(written(engine, asked, 1, in_pieces=True))
+            return StreamingResponse(_sse(events(answers)), media_type="text/event-stream")
         (answer,) = await finished(engine, asked, 1, request)
         return JSONResponse(done(answer)[0])
 

@@ -26,6 +26,7 @@ from services.shapes import (
 )
 
 DEFAULT_TEMPERATURE, DEFAULT_TOP_P, DEFAULT_TOP_K = 1.0, 0.9, 64
+MOST_FILES = 16  # of a request
 Opener = Callable[[Part, str], Piece]  # a part with a file, and the path of its field
 
 
@@ -68,7 +69,7 @@ def understood(
     if request.system_instruction:
         messages += [{"role": "system", "content": _text(request.system_instruction)}]
     counts = {"IMAGE": 0, "AUDIO": 0}
-    said = None
+    said, files = None, 0
     for number, content in enumerate(request.contents):
         where = f"contents[{number}]"
         if content.role == "system":
@@ -79,6 +80,9 @@ def understood(
             open_file(part, f"{where}.parts[{i}]") if part.inline_data or part.file_data else part
             for i, part in enumerate(content.parts)
         ]
+        files += sum(not isinstance(piece, Part) for piece in pieces)
+        if files > MOST_FILES:
+            raise Refused(400, f"A request has at most {MOST_FILES} files.", where)
         for piece in pieces:
             counts["IMAGE"] += senses.picture_tokens if isinstance(piece, Image.Image) else 0
             counts["AUDIO"] += senses.sound_tokens(piece) if isinstance(piece, np.ndarray) else 0
@@ -93,6 +97,8 @@ def understood(
         messages[-1]["content"] = _by_schema(messages[-1]["content"], schema)
     if _must_call(request) and functions:
         schema = _calls(functions)
+    # Half of a character is a UnicodeEncodeError here, and something else in the tokenizer.
+    json.dumps([messages, _offered(functions)], ensure_ascii=False).encode()
     prompt = words.apply_chat_template(
         messages, tools=_offered(functions), add_generation_prompt=True, return_dict=False
     )
@@ -181,7 +187,7 @@ def _is_about_speech(text: str) -> bool:
     about = (
         rf"(?i)transcri|what (is|was|does|do|did) .*\b(sa(id|y)|hear)|{TRANSLATED[4:]}|{TIMED[4:]}"
     )
-    return not text or bool(re.search(about, text))
+    return not text or bool(re.search(about, text[:500]))  # its time grows with the square
 
 
 def _heard(sound: np.ndarray, text: str, senses: Senses) -> str:
@@ -295,14 +301,15 @@ def _must_call(request: GenerateContentRequest) -> bool:
 
 def _calls(functions: dict[str, FunctionDeclaration]) -> dict:
     """The schema of a call of one of these."""
-    return {
-        "anyOf": [
-            {
-                "type": "object",
-                "properties": {"name": {"const": one.name}, "arguments": _parameters(one)},
-                "required": ["name", "arguments"],
-                "additionalProperties": False,
-            }
-            for one in functions.values()
-        ]
-    }
+    arguments = {name: _parameters(one) for name, one in functions.items()}
+    definitions = [schema.pop("$defs", {}) for schema in arguments.values()]  # "#/$defs/…" is above
+    calls = [
+        {
+            "type": "object",
+            "properties": {"name": {"const": name}, "arguments": schema},
+            "required": ["name", "arguments"],
+            "additionalProperties": False,
+        }
+        for name, schema in arguments.items()
+    ]
+    return {"anyOf": calls, "$defs": {k: v for one in definitions for k, v in one.items()}}

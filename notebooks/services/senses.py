@@ -8,6 +8,8 @@ import torch
 from helpers import checkpoint
 from PIL import Image
 
+from services.errors import Refused
+
 SAMPLING_RATE = 16_000  # Hz
 
 
@@ -65,6 +67,13 @@ class Senses:
         with self._alone:
             processor, model = self._answerer
             inputs = processor(images=picture, text=question, return_tensors="pt")
+            tokens, most = (
+                inputs["input_ids"].shape[1],
+                model.config.text_config.max_position_embeddings,
+            )
+            if tokens > most:
+                said = f"The question has {tokens} tokens, and what sees reads {most}: shorten it."
+                raise Refused(400, said, "contents")
             written = model.generate(**inputs)
         return processor.decode(written[0], skip_special_tokens=True).strip()
 
@@ -104,20 +113,16 @@ class Senses:
             for begin, end in [chunk["timestamp"]]
         ]
 
-    def embedded(self, texts: list[str], numbers: int | None = None) -> np.ndarray:
-        """The texts' embeddings, of length 1: (texts, numbers), the first of those there are."""
+    def embedded(self, texts: list[str]) -> np.ndarray:
+        """The texts' embeddings, of length 1: (texts, numbers)."""
         with self._alone:
-            return self._embedder.encode(texts, truncate_dim=numbers, normalize_embeddings=True)
+            return self._embedder.encode(texts, normalize_embeddings=True)
 
     @cached_property
     def embedding_size(self) -> int:
         """How many numbers an embedding has."""
         with self._alone:
             return self._embedder.get_embedding_dimension()
-
-    def embedding_tokens(self, text: str) -> int:
-        """The tokens of a text, as the embedder reads it."""
-        return len(self._embedder.tokenizer(text)["input_ids"])
 
     @cached_property
     def picture_tokens(self) -> int:

@@ -102,12 +102,6 @@ class Content(Shape):
 # Generating -----------------------------------------------------------------------------------
 
 
-class Schema(Shape):
-    """A type of OpenAPI 3.0, in which Google writes TYPES in capitals."""
-
-    model_config = ConfigDict(extra="allow")
-
-
 class GenerationConfig(Shape):
     """How to write; the limits are Google's."""
 
@@ -333,7 +327,7 @@ class File(Shape):
 class FileToCome(Shape):
     """What a client says of a file before it sends it."""
 
-    name: str | None = None
+    name: Annotated[str, Field(pattern=r"^files/[a-z0-9-]{1,40}$")] | None = None
     display_name: Annotated[str, Field(max_length=512)] = ""
     mime_type: str | None = None
     size_bytes: int | None = None

@@ -139,7 +139,13 @@ class TunedModels:
         if name in self._tuned:
             raise Refused(409, f"There is a {name} already.", "tunedModelId")
         settings = asked.tuning_task.hyperparameters
-        examples = len(asked.tuning_task.training_data.examples.examples)
+        given = asked.tuning_task.training_data.examples.examples
+        window, examples = self.model.config.max_position_embeddings, len(given)
+        for number, example in enumerate(given):
+            f"{example.text_input}{example.output}".encode()  # half of a character is an error here
+            if (tokens := len(row(self.words, example)["input_ids"])) > window:
+                said = f"The example has {tokens:,} tokens, and the model reads {window:,}."
+                raise Refused(400, said, f"tuningTask.trainingData.examples[{number}]")
         tuned = Tuned(name, asked, _now())
         tuned.total = settings.epoch_count * -(-examples // settings.batch_size)
         self._tuned[name] = tuned
@@ -171,7 +177,7 @@ class TunedModels:
         """Forget one; if it still learns, it stops."""
         tuned = self.get(name)
         tuned.deleted = True
-        del self._tuned[name]
+        self._tuned.pop(name, None)
         if tuned.engine:
             tuned.engine.close()
 
@@ -306,8 +312,11 @@ def routes(app: FastAPI, prefix: str) -> None:
         id: Annotated[str | None, Query(alias="tunedModelId")] = None,
         id_in_snake: Annotated[str | None, Query(alias="tuned_model_id")] = None,
     ) -> Response:
+        if asks.base_model.startswith("tunedModels/"):
+            raise Refused(400, "A tuned model is not tuned again: take models/….", "baseModel")
         request.app.state.service.engine_of(asks.base_model)
-        return JSONResponse(models(request).create(asks, id or id_in_snake).operation_body())
+        made = await run_in_threadpool(models(request).create, asks, id or id_in_snake)
+        return JSONResponse(made.operation_body())
 
     @app.get(f"{prefix}/tunedModels")
     async def list_all(request: Request) -> Response:

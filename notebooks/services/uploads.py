@@ -78,7 +78,8 @@ class Uploads:
             raise Refused(413, self._too_large, "file.sizeBytes")
         if len(self._coming) + len(self._files) >= MOST_FILES:
             raise Refused(429, f"There are {MOST_FILES} files already: delete some.", seconds=60)
-        if about.name is not None and about.name in self._files:
+        coming = {upload.about.name for upload in self._coming.values()}
+        if about.name is not None and about.name in {*self._files, *coming}:
             raise Refused(409, f"There is a file {about.name} already.", "file.name")
         token = secrets.token_urlsafe(24)
         path = self.folder / f"{secrets.token_hex(8)}.part"

@@ -69,6 +69,18 @@ async def written(
             answer.given_up = True
 
 
+async def begun(stream: AsyncIterator) -> AsyncIterator:
+    """The same stream, once its first piece is there: a refusal comes before the headers."""
+    first = await anext(stream)
+
+    async def pieces() -> AsyncIterator:
+        yield first
+        async for piece in stream:
+            yield piece
+
+    return pieces()
+
+
 async def finished(engine: Engine, asked: Asked, count: int, listener: Request) -> list[Answer]:
     """The answers to a request, whole; given up where its client has gone away."""
 

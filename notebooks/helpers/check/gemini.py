@@ -63,7 +63,7 @@ def _stories(temperature: float) -> int:
     return len({one.content.parts[0].text for answer in told for one in answer.candidates})
 
 
-@self_check("Two numbers from 0 to 2: for which of the two does the same answer each day hurt?")
+@self_check("Give two numbers from 0 to 2. For which of the two is a repeated answer a problem?")
 def two_temperatures(answer: object) -> Verdict:
     """The temperatures of a form and of a story: mistakes and repetitions are counted."""
     heat, bold = (float(answer[name]) for name in ("orders", "stories"))
@@ -130,15 +130,21 @@ def pay_once(answer: object) -> Verdict:
     except ConnectionError:
         failed = True
 
+    def told(*asked: tuple) -> list:
+        return [thrifty(contents, **config).text for contents, config in asked]
+
     def paid(*asked: tuple) -> int:
         before = len(calls)
-        for contents, config in asked:
-            thrifty(contents, **config)
+        told(*asked)
         return len(calls) - before
 
     cold, styled = {"temperature": 0}, {"system_instruction": "Be brief.", "temperature": 0}
     turned = dict(reversed(styled.items()))
-    files = [types.Part.from_bytes(data=data, mime_type="image/png") for data in (b"a", b"b")]
+    photo = bytes(1_000)  # two photographs begin alike
+    files = [
+        types.Part.from_bytes(data=data, mime_type="image/png")
+        for data in (photo + b"a", photo + b"b")
+    ]
     form = {"temperature": 0, "response_schema": SimpleNamespace}
     done = {
         "an error is passed on, and not remembered": failed and paid(("away", cold)) == 1,
@@ -153,5 +159,6 @@ def pay_once(answer: object) -> Verdict:
         )
         == 2,
         "a schema is a setting like others": paid(*[("order", form)] * 2) == 1,
+        "what was paid for comes back": len(set(told(*[("new", cold)] * 2))) == 1,
     }
     return checklist(done)
