@@ -49,6 +49,7 @@ NOTEBOOKS = {
 SHORTER = {  # loops that repeat the same calls: fewer rounds show as much here
     "side = 14  # points a side": "side = 4",
     "truth, clicks=5": "truth, clicks=2",
+    "for number in (8, 8, 4):": "for number in (1,):",
 }
 WORDS = "a an the of in on is are there how many what where two dog cat car park red yes no 1 2 ."
 
