@@ -168,7 +168,7 @@ def test_the_table_has_all_that_a_notebook_imports(path):
     distributions = metadata.packages_distributions()
     unlisted = {
         name
-        for name in names - sys.stdlib_module_names - {"helpers"}
+        for name in names - sys.stdlib_module_names - {"helpers", "services"}
         if not listed & {canonicalize_name(maker) for maker in distributions.get(name, [])}
     }
     assert unlisted == set(), "Colab may lack it: list it in notebooks/colab.toml"

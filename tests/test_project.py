@@ -450,7 +450,7 @@ def test_helpers_stay_small_enough_to_read():
     assert sum(len(p.read_text(encoding="utf-8").splitlines()) for p in helpers) <= 1060
     # Self-checks are a notebook's other half: a module of three for each.
     checks = [p for p in files(".py") if p.parent.name == "check"]
-    long = {p.name: n for p in checks if (n := len(p.read_text("utf-8").splitlines())) > 140}
+    long = {p.name: n for p in checks if (n := len(p.read_text("utf-8").splitlines())) > 170}
     assert long == {}
 
 
