@@ -83,7 +83,7 @@ def test_a_secret_that_was_not_shared_with_the_notebook_is_passed_over(colab):
 def test_somebody_is_asked_only_when_that_is_wished(monkeypatch):
     asked = []
     monkeypatch.setattr(connecting, "getpass", lambda prompt: asked.append(prompt) or KEY)
-    monkeypatch.setattr(connecting, "_running", lambda: local.Local("here", "k", "g", None))
+    monkeypatch.setattr(connecting, "running", lambda: local.Local("here", "k", "g", None))
     assert not connect(requests=1).real
     assert asked == []
     assert connect(requests=1, ask=True).key == KEY

@@ -228,6 +228,24 @@ def test_a_function_must_or_must_not_be_called_where_the_mode_says_so(client):
         assert bool(found.function_calls) == calls
 
 
+def test_a_streamed_call_and_an_end_come_once_for_each_candidate(client):
+    config = {
+        "candidate_count": 3,
+        "tools": [get_weather],
+        "automatic_function_calling": {"disable": True},
+        "tool_config": {"function_calling_config": {"mode": "ANY"}},
+    }
+    pieces = client.models.generate_content_stream(
+        model=MODEL, contents="How is the weather in Rome?", config=config
+    )
+    ends, calls = [], []
+    for candidate in (one for piece in pieces for one in piece.candidates):
+        ends += [candidate.index or 0] if candidate.finish_reason else []
+        parts = candidate.content.parts or []
+        calls += [candidate.index or 0 for part in parts if part.function_call]
+    assert sorted(ends) == sorted(calls) == [0, 1, 2]
+
+
 # ---- pictures, sounds, documents
 
 

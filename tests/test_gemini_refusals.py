@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import socket
 import string
 import subprocess
 import tempfile
@@ -21,8 +22,11 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pypdf import PdfWriter
+from pypdf.generic import NameObject, StreamObject
 from services import local
 from services.errors import Refused
+from services.gemini import main as gemini_main
 from services.parts import opened
 from services.shapes import FileToCome
 from services.uploads import PREFIX, Uploads
@@ -67,6 +71,16 @@ def part(**data) -> dict:
 def png() -> bytes:
     data = io.BytesIO()
     Image.new("RGB", (32, 32)).save(data, "PNG")
+    return data.getvalue()
+
+
+def odd_pdf() -> bytes:
+    """A page whose stream is packed in a way that nobody knows."""
+    writer, stream, data = PdfWriter(), StreamObject(), io.BytesIO()
+    stream._data = b"x"
+    stream[NameObject("/Filter")] = NameObject("/Strange")
+    writer.add_blank_page(72, 72)[NameObject("/Contents")] = writer._add_object(stream)
+    writer.write(data)
     return data.getvalue()
 
 
@@ -134,6 +148,9 @@ def test_the_field_that_is_wrong_is_named(http, config: dict, field: str):
         part(inlineData={"mimeType": "\ud800", "data": ""}),
         {"contents": [{"parts": [PICTURE, {"text": "Where is " + "a dog " * 100 + "?"}]}]},
         {"contents": [{"parts": [PICTURE] * 17}]},
+        {"contents": [{"parts": [{"fileData": {"fileUri": "files/nothing"}}] * 17}]},
+        document("application/pdf", odd_pdf()),
+        document("text/plain", b" "),
         asking({"type": "object", "minItems": "x"}),
         asking({"type": "array", "minItems": None}),
         HELLO | {"generationConfig": JSON | {"responseJsonSchema": False}},
@@ -197,6 +214,44 @@ def test_a_file_has_a_name_by_which_it_can_be_found(http, name: str):
         "X-Goog-Upload-Header-Content-Type": "text/plain",
     }
     refusal(http.post("/upload/v1/files", headers=headers, json={"file": {"name": name}}), 400)
+
+
+@pytest.mark.parametrize("kind", ["\ud800", "text", "text/plain\n"])
+def test_a_kind_that_is_none_does_not_spoil_the_list(http, kind: str):
+    headers = {"X-Goog-Upload-Command": "start", "content-type": "application/json"}
+    data = json.dumps({"file": {"mimeType": kind}})
+    refusal(http.post("/upload/v1/files", headers=headers, content=data), 400)
+    assert http.get("/v1/files").status_code == 200
+
+
+def test_of_many_models_of_one_name_one_is_made(http):
+    examples = {"examples": {"examples": [{"textInput": "a", "output": "b"}] * 20}}
+    body = {"baseModel": "models/gemini-flash-latest", "tuningTask": {"trainingData": examples}}
+    path = "/v1/tunedModels?tunedModelId=one"
+    with ThreadPoolExecutor(8) as pool:
+        made = [pool.submit(http.post, path, json=body) for _ in range(8)]
+    assert sorted(one.result().status_code for one in made) == [200] + [409] * 7
+    http.delete("/v1/tunedModels/one")
+
+
+def test_open_to_a_network_it_is_called_by_the_machines_addresses():
+    rows = [row for rows in psutil.net_if_addrs().values() for row in rows]
+    addresses = [row.address for row in rows if row.family == socket.AF_INET]
+    with local.start("gemini", "--host", "0.0.0.0") as opened_wide:
+        port = opened_wide.address.rpartition(":")[2]
+        for name, code in [(one, 200) for one in addresses] + [("evil.example", 403)]:
+            headers = {"host": f"{name}:{port}", "x-goog-api-key": opened_wide.key}
+            found = httpx.get(f"{opened_wide.address}/v1/models", headers=headers)
+            assert found.status_code == code, name
+
+
+@pytest.mark.parametrize(
+    "option", ["--port=99999", "--port=-1", "--requests-per-minute=-1", "--requests-per-minute=x"]
+)
+def test_an_option_out_of_range_is_a_sentence(option: str):
+    with pytest.raises(SystemExit) as ended:
+        gemini_main([option])
+    assert ended.value.code == 2
 
 
 def test_two_files_of_one_name_do_not_come_at_once(http):

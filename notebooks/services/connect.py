@@ -30,7 +30,7 @@ class Connection:
 
     def here(self) -> local.Local:
         """The local server, whoever answers; it is started where none runs yet."""
-        self.server = self.server or _running()
+        self.server = running()
         return self.server
 
     def __repr__(self) -> str:
@@ -65,11 +65,11 @@ def connect(requests: int, ask: bool = False) -> Connection:
 
 
 def _here(requests: int, why: str) -> Connection:
-    server = _running()
+    server = running()
     return Connection(server.address, server.key, why, False, requests, server)
 
 
-def _running() -> local.Local:
+def running() -> local.Local:
     """The one local server of this process: a cell that is run again finds it."""
     global _server
     if _server is None or _server.process.poll() is not None:

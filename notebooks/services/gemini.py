@@ -18,10 +18,11 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
+import psutil
 import uvicorn
 from fastapi import Body, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -251,14 +252,11 @@ def _routes(app: FastAPI, prefix: str) -> None:
             if answered is None:
                 yield refusal(blocked, asked, version, id).body()
                 return
-            sent = [0] * count
-            try:
-                async for answers in answered:
-                    made = response(answers, asked, version, id, sent).body()
-                    if any(_has_something(one) for one in made["candidates"]):
-                        yield made
-            except Refused as refused:
-                yield refused.body()
+            sent: list[int | None] = [0] * count
+            async for answers in answered:
+                made = response(answers, asked, version, id, sent).body()
+                if any(_has_something(one) for one in made["candidates"]):
+                    yield made
 
         if alt == "sse":
             return StreamingResponse(_events(pieces()), media_type="text/event-stream")
@@ -404,16 +402,29 @@ async def _array(pieces: AsyncIterator[dict]) -> AsyncIterator[str]:
     yield "]" if before != "[" else "[]"
 
 
+def _number(most: int) -> Callable[[str], int]:
+    """What argparse takes for a number from 0 to `most`."""
+
+    def number(text: str) -> int:
+        if not NUMBER.fullmatch(text) or int(text) > most:
+            raise argparse.ArgumentTypeError(f"{text} is no number from 0 to {most}")
+        return int(text)
+
+    return number
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Serve until somebody stops it."""
     parser = argparse.ArgumentParser(
         prog="python -m services.gemini",
         description="The Gemini API on this machine, answered by the course's own models.",
     )
-    parser.add_argument("--port", type=int, default=8600, help="0: any that is free")
+    parser.add_argument("--port", type=_number(65_535), default=8600, help="0: any that is free")
     parser.add_argument("--host", default=HERE, help="another name opens it to a network")
     parser.add_argument("--key", action="append", help="as often as you like; else a random one")
-    parser.add_argument("--requests-per-minute", type=int, default=0, help="of a key; 0: no limit")
+    parser.add_argument(
+        "--requests-per-minute", type=_number(10**6), default=0, help="of a key; 0: no limit"
+    )
     parser.add_argument("--max-megabytes", type=float, default=MAX_BYTES / 1e6, help="of a file")
     parser.add_argument("--child", action="store_true", help="end when standard input ends")
     options = parser.parse_args(arguments)
@@ -428,17 +439,24 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         sys.exit(f"Port {options.port} of {options.host} cannot be had ({error}): take another.")
     port = listener.getsockname()[1]
-    address = f"http://{options.host}:{port}"
+    names = (options.host.lower(),)
+    if options.host in ("0.0.0.0", "::"):  # every address of this machine, and its name
+        rows = [row for rows in psutil.net_if_addrs().values() for row in rows]
+        found = [row.address for row in rows if row.family == socket.AF_INET]
+        found.sort(key=lambda one: one.startswith("127."))
+        names = (*found, socket.gethostname().lower())
+    address = f"http://{names[0]}:{port}"
     try:
         service = Service(address, int(options.max_megabytes * 1e6))
     except (OSError, ValueError, MemoryError) as error:  # a checkpoint that is not there
         sys.exit(str(error))
-    app = app_of(service, keys, (HERE, "localhost", options.host.lower()))
+    app = app_of(service, keys, (HERE, "localhost", *names))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
     threading.Thread(
         target=_announce, args=(server, options.child, address, keys), daemon=True
     ).start()
-    server.run(sockets=[listener])
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
 
 
 def _announce(server: uvicorn.Server, child: bool, address: str, keys: dict[str, Quota]) -> None:

@@ -283,11 +283,6 @@ def routes(app: FastAPI, prefix: str) -> None:
 
 
 async def _sse(events: AsyncIterator[dict]) -> AsyncIterator[str]:
-    try:
-        async for event in events:
-            yield f"event: {event['event_type']}\ndata: {json.dumps(event)}\n\n"
-    except Refused as refused:
-        error = refused.body()["error"]
-        said = {"code": error["status"].lower(), "message": error["message"]}
-        yield f"event: error\ndata: {json.dumps({'event_type': 'error', 'error': said})}\n\n"
+    async for event in events:
+        yield f"event: {event['event_type']}\ndata: {json.dumps(event)}\n\n"
     yield "data: [DONE]\n\n"

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from helpers.checkpoints import current_tier
 
@@ -23,6 +24,14 @@ class Local:
     key: str
     guest: str
     process: subprocess.Popen
+    errors: IO[str] | None = None
+
+    def log(self) -> str:
+        """What it has said of its errors; they are not sent to clients."""
+        if self.errors is None:
+            return ""
+        self.errors.seek(0)
+        return self.errors.read().strip()
 
     def stop(self) -> None:
         """End it, and wait until it is gone."""
@@ -53,25 +62,26 @@ def start(name: str = "gemini", *options: str) -> Local:
     key, guest = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     environment = {"COURSE_SERVICE_KEY": key, "COURSE_SERVICE_GUEST": guest}
     environment["COURSE_TIER"] = current_tier().name
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"services.{name}", "--port", "0", "--child", *options],
-            cwd=NOTEBOOKS,
-            env=os.environ | environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            # Else the interrupt of a notebook's cell, which goes to a whole group, would end it.
-            start_new_session=True,
-        )
-        line = process.stdout.readline()
-        if not line:
-            errors.seek(0)
-            why = (errors.read().strip().splitlines() or ["it said nothing"])[-1]
-            raise RuntimeError(f"The local service {name} did not start: {why}")
+    errors = tempfile.TemporaryFile("a+", encoding="utf-8", errors="replace")  # noqa: SIM115 - kept
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"services.{name}", "--port", "0", "--child", *options],
+        cwd=NOTEBOOKS,
+        env=os.environ | environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        # Else the interrupt of a notebook's cell, which goes to a whole group, would end it.
+        start_new_session=True,
+    )
+    started = Local("", key, guest, process, errors)
+    line = process.stdout.readline()
+    if not line:
+        why = (started.log().splitlines() or ["it said nothing"])[-1]
+        raise RuntimeError(f"The local service {name} did not start: {why}")
     # Clients of both kinds ask a proxy, where the environment names one, unless told not to.
     for variable in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in os.environ.get(variable, "").split(",") if host]
         os.environ[variable] = ",".join(dict.fromkeys([*hosts, HERE]))
-    return Local(f"http://{HERE}:{json.loads(line)['port']}", key, guest, process)
+    started.address = f"http://{HERE}:{json.loads(line)['port']}"
+    return started

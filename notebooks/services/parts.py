@@ -60,6 +60,8 @@ def opened(data: bytes, mime_type: str, field: str) -> Piece:
         text = _READERS.get(kind, str)(text)
         if len(text) > MAX_TEXT:
             raise ValueError(_TOO_LONG)
+        if not text.strip():
+            raise ValueError("The document holds no text: send a scanned page as a picture.")
     except UnicodeDecodeError:
         raise Refused(400, "The document is not UTF-8 text: save it as such.", field) from None
     except ValueError as error:
@@ -69,21 +71,18 @@ def opened(data: bytes, mime_type: str, field: str) -> Piece:
 
 def _pdf(data: bytes) -> str:
     from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
 
     try:
-        pages = PdfReader(io.BytesIO(data)).pages
-        if len(pages) > MAX_PAGES:
-            raise ValueError(f"The PDF has {len(pages)} pages, and we read {MAX_PAGES}: split it.")
-        said, letters = [], 0
-        for page in pages:
+        pages, said = PdfReader(io.BytesIO(data)).pages, []
+        for page in pages if len(pages) <= MAX_PAGES else ():
             said.append(page.extract_text())
-            letters += len(said[-1])
-            if letters > MAX_TEXT:
-                raise ValueError(_TOO_LONG)
-        return "\n".join(said)
-    except (PyPdfError, KeyError, TypeError, AttributeError, RecursionError, OSError):
+            if sum(map(len, said)) > MAX_TEXT:
+                break
+    except Exception:  # pypdf raises what it likes for what it cannot read
         raise ValueError("The PDF is damaged, or needs a password: save it again.") from None
+    if len(pages) > MAX_PAGES:
+        raise ValueError(f"The PDF has {len(pages)} pages, and we read {MAX_PAGES}: split it.")
+    return "\n".join(said)
 
 
 def _rows(text: str) -> str:

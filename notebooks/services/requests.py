@@ -26,7 +26,7 @@ from services.shapes import (
 )
 
 DEFAULT_TEMPERATURE, DEFAULT_TOP_P, DEFAULT_TOP_K = 1.0, 0.9, 64
-MOST_FILES = 16  # of a request
+MOST_FILES, MOST_PIXELS = 16, 100_000_000  # of a request
 Opener = Callable[[Part, str], Piece]  # a part with a file, and the path of its field
 
 
@@ -69,7 +69,10 @@ def understood(
     if request.system_instruction:
         messages += [{"role": "system", "content": _text(request.system_instruction)}]
     counts = {"IMAGE": 0, "AUDIO": 0}
-    said, files = None, 0
+    said, pixels = None, 0
+    parts = [part for content in request.contents for part in content.parts]
+    if sum(bool(part.inline_data or part.file_data) for part in parts) > MOST_FILES:
+        raise Refused(400, f"A request has at most {MOST_FILES} files.", "contents")
     for number, content in enumerate(request.contents):
         where = f"contents[{number}]"
         if content.role == "system":
@@ -80,9 +83,9 @@ def understood(
             open_file(part, f"{where}.parts[{i}]") if part.inline_data or part.file_data else part
             for i, part in enumerate(content.parts)
         ]
-        files += sum(not isinstance(piece, Part) for piece in pieces)
-        if files > MOST_FILES:
-            raise Refused(400, f"A request has at most {MOST_FILES} files.", where)
+        pixels += sum(p.width * p.height for p in pieces if isinstance(p, Image.Image))
+        if pixels > MOST_PIXELS:
+            raise Refused(400, f"Its pictures have over {MOST_PIXELS:,} pixels.", where)
         for piece in pieces:
             counts["IMAGE"] += senses.picture_tokens if isinstance(piece, Image.Image) else 0
             counts["AUDIO"] += senses.sound_tokens(piece) if isinstance(piece, np.ndarray) else 0

@@ -328,9 +328,8 @@ class FileToCome(Shape):
     """What a client says of a file before it sends it."""
 
     name: Annotated[str, Field(pattern=r"^files/[a-z0-9-]{1,40}$")] | None = None
-    display_name: Annotated[str, Field(max_length=512)] = ""
-    mime_type: str | None = None
-    size_bytes: int | None = None
+    display_name: Annotated[str, Field(max_length=512, pattern=r"^.*$")] = ""
+    mime_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+$")] | None = None
 
 
 class UploadStart(Shape):

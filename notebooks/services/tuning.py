@@ -113,31 +113,28 @@ class TunedModels:
         self.model, self.words = model, words
         self._tuned: dict[str, Tuned] = {}
         self._waiting: queue.Queue[Tuned | None] = queue.Queue()
-        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()  # of what is in _tuned
+        self._thread = threading.Thread(target=self._run, name="tuning", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Stop what learns, and close what answers."""
         for tuned in self._tuned.values():
             tuned.deleted = True
         self._waiting.put(None)
-        if self._thread:
-            self._thread.join()
+        self._thread.join()
         for tuned in self._tuned.values():
             if tuned.engine:
                 tuned.engine.close()
 
     def create(self, asked: CreateTunedModel, id: str | None) -> Tuned:
         """Begin to tune a model."""
-        if len(self._tuned) >= MOST_MODELS:
-            raise Refused(429, f"There are {MOST_MODELS} tuned models: delete one.", seconds=60)
         if id is not None and not re.fullmatch(NAME, id):
             said = "An id has up to 40 of a-z, 0-9 and -, and begins with a letter."
             raise Refused(400, said, "tunedModelId")
         short = re.sub(r"[^a-z0-9]+", "-", asked.display_name.lower()).strip("-")[:20]
         short = short if re.match("[a-z]", short) else "tuned"
         name = f"tunedModels/{id or f'{short}-{secrets.token_hex(4)}'}"
-        if name in self._tuned:
-            raise Refused(409, f"There is a {name} already.", "tunedModelId")
         settings = asked.tuning_task.hyperparameters
         given = asked.tuning_task.training_data.examples.examples
         window, examples = self.model.config.max_position_embeddings, len(given)
@@ -148,11 +145,13 @@ class TunedModels:
                 raise Refused(400, said, f"tuningTask.trainingData.examples[{number}]")
         tuned = Tuned(name, asked, _now())
         tuned.total = settings.epoch_count * -(-examples // settings.batch_size)
-        self._tuned[name] = tuned
+        with self._lock:
+            if name in self._tuned:
+                raise Refused(409, f"There is a {name} already.", "tunedModelId")
+            if len(self._tuned) >= MOST_MODELS:
+                raise Refused(429, f"There are {MOST_MODELS} models: delete one.", seconds=60)
+            self._tuned[name] = tuned
         self._waiting.put(tuned)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="tuning", daemon=True)
-            self._thread.start()
         return tuned
 
     def all(self) -> list[Tuned]:
@@ -263,8 +262,7 @@ def tune(
             if "loss" in logs:
                 took_a_step(logs["loss"], state.epoch)
 
-    window = model.config.max_position_embeddings
-    rows = [{key: ids[:window] for key, ids in row(words, example).items()} for example in examples]
+    rows = [row(words, example) for example in examples]
     lora = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", lora_dropout=0)
     set_seed(SEED)
     learner = get_peft_model(copy.deepcopy(model), lora)

@@ -124,11 +124,16 @@ def called(text: str, asked: Asked) -> FunctionCall | None:
 
 
 def response(
-    answers: list[Answer], asked: Asked, model: str, id: str, sent: list[int] | None = None
+    answers: list[Answer], asked: Asked, model: str, id: str, sent: list[int | None] | None = None
 ) -> GenerateContentResponse:
-    """The answers as Google writes them; sent: how many letters of each were sent before."""
+    """The answers as Google writes them.
+
+    sent: how many letters of each were sent before, None of one whose end was; it goes on counting.
+    """
     candidates = []
     for index, answer in enumerate(answers):
+        if sent and sent[index] is None:
+            continue
         # The engine's thread writes on: the end first, since the text is whole when that is set.
         finish, text = answer.finish, answer.text
         call = called(text, asked) if finish else None
@@ -140,8 +145,8 @@ def response(
             else safe_length(text, finish, answer.settings.stops, bool(asked.functions))
         )
         parts = [Part(function_call=call)] if call else [Part(text=text[begin:end])]
-        if sent is not None and not call:
-            sent[index] = max(begin, end)
+        if sent is not None:
+            sent[index] = None if finish else max(begin, end)
         candidates.append(
             Candidate(content=Content(role="model", parts=parts), index=index, finish_reason=finish)
         )
