@@ -24,7 +24,7 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
         ],
         "pay_once": [
             ("lambda ask: ask", "the same question is paid once"),
-            ("import functools\nanswer = functools.cache", "above 0 it is asked again"),
+            ("import functools\nanswer = functools.cache", "Keep answers in a dictionary"),
             (
                 "def answer(ask):\n    kept = {}\n    def cheap(contents, **config):\n"
                 "        if contents not in kept:\n"

@@ -26,7 +26,8 @@ def _local():
 
 
 def _write(contents, **config):
-    return _local().models.generate_content(model=MODEL, contents=contents, config=config)
+    client = _local()  # by a name: without one it is closed before it has asked
+    return client.models.generate_content(model=MODEL, contents=contents, config=config)
 
 
 @functools.cache
@@ -39,7 +40,7 @@ def _read_wrong(temperature: float) -> int:
     schema = types.Schema(type="OBJECT", properties=fields, property_ordering=list(fields))
     form = {"response_mime_type": "application/json", "response_schema": schema}
     names, days = itertools.cycle(("Mia", "Leo", "Rosa", "Hugo")), ("Monday", "Thursday", "Friday")
-    things = itertools.cycle(("scarf", "lamp", "wallet", "key", "ring"))
+    things = itertools.cycle(("scarf", "pillow", "hat", "key", "bag"))
     wrong = 0
     for number, name, thing in zip(range(2, 2 + ORDERS), names, things, strict=False):
         wanted = {"customer": name, "thing": thing, "quantity": number, "day": days[number % 3]}
@@ -90,7 +91,8 @@ def own_picture_described(answer: object) -> Verdict:
     part = types.Part.from_bytes(data=stored.getvalue(), mime_type="image/png")
     said = _write([part, "Describe the picture."], temperature=0).text
     texts = [types.Content(parts=[types.Part(text=text)]) for text in (sentence, said)]
-    found = _local().models.embed_content(model="gemini-embedding-2", contents=texts)
+    client = _local()
+    found = client.models.embed_content(model="gemini-embedding-2", contents=texts)
     yours, machine = (np.array(one.values) for one in found.embeddings)
     print(
         f"you      {short(sentence)}\nmachine  {short(said)}\nnearness {yours @ machine:.2f} of 1"
