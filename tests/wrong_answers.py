@@ -27,9 +27,9 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
             ("import functools\nanswer = functools.cache", "Keep answers in a dictionary"),
             (
                 "def answer(ask):\n    kept = {}\n    def cheap(contents, **config):\n"
-                "        if contents not in kept:\n"
-                "            kept[contents] = ask(contents, **config)\n"
-                "        return kept[contents]\n    return cheap",
+                "        key = repr(contents)\n        if key not in kept:\n"
+                "            kept[key] = ask(contents, **config)\n"
+                "        return kept[key]\n    return cheap",
                 "another system message is another question",
             ),
             (

@@ -54,6 +54,7 @@ from services.shapes import (
     GenerateContentRequest,
     Model,
     Part,
+    PromptFeedback,
     UploadStart,
 )
 from services.uploads import Uploads
@@ -206,6 +207,13 @@ def _service(request: Request) -> Service:
     return request.app.state.service
 
 
+async def _blocked(service: Service, asks: GenerateContentRequest) -> PromptFeedback | None:
+    """Why a prompt is blocked, where its sender wants it judged."""
+    if not asks.safety_settings:
+        return None
+    return await run_in_threadpool(service.safety.feedback, asks)
+
+
 def _routes(app: FastAPI, prefix: str) -> None:
     @app.get(f"{prefix}/models")
     async def list_models(
@@ -230,7 +238,7 @@ def _routes(app: FastAPI, prefix: str) -> None:
         service = _service(request)
         engine, version = service.engine_of(f"{kind}/{name}")
         asked = await service.understood(asks)
-        if blocked := await run_in_threadpool(service.safety.feedback, asks):
+        if blocked := await _blocked(service, asks):
             return JSONResponse(refusal(blocked, asked, version, secrets.token_hex(8)).body())
         count = asks.generation_config.candidate_count
         answers = await finished(engine, asked, count, request)
@@ -245,7 +253,7 @@ def _routes(app: FastAPI, prefix: str) -> None:
         engine, version = service.engine_of(f"{kind}/{name}")
         asked = await service.understood(asks)
         count, id = asks.generation_config.candidate_count, secrets.token_hex(8)
-        blocked = await run_in_threadpool(service.safety.feedback, asks)
+        blocked = await _blocked(service, asks)
         answered = None if blocked else await begun(written(engine, asked, count, in_pieces=True))
 
         async def pieces() -> AsyncIterator[dict]:

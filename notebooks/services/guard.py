@@ -117,7 +117,8 @@ class Guard:
         async def bounded() -> Message:
             nonlocal came, more
             try:  # after its body a request waits for its client's end, and that may take long
-                message = await asyncio.wait_for(receive(), BODY_SECONDS if more else None)
+                async with asyncio.timeout(BODY_SECONDS if more else None):
+                    message = await receive()
             except TimeoutError:
                 raise HTTPException(408, "The body of the request does not come.") from None
             more = message.get("more_body", False)

@@ -43,7 +43,9 @@ async def written(
 
     answers: list[Answer] = []
     try:
-        matcher = await run_in_threadpool(engine.matcher, asked.settings.schema)
+        matcher, schema = None, asked.settings.schema
+        if schema is not None:
+            matcher = await run_in_threadpool(engine.matcher, schema)
         for number in range(count):
             settings = asked.settings
             if settings.seed is not None:  # else all would be the same
