@@ -364,6 +364,12 @@ def test_who_asks_too_often_is_told_when_to_come_again():
         assert 50 < int(last.headers["retry-after"]) <= 60
 
 
+def test_every_code_that_is_used_has_a_name():
+    names = {code: Refused(code, "No.").body()["error"]["status"] for code in (400, 408, 429, 499)}
+    assert names[499] == "CANCELLED", "which is none of HTTP's own"
+    assert all(names.values())
+
+
 # ---- files
 
 

@@ -20,7 +20,7 @@ import pytest
 import sentencepiece
 import torch
 import transformers
-from conftest import ROOT
+from conftest import ROOT, printed
 from helpers import checkpoints
 from nbclient import NotebookClient
 from services import local
@@ -341,12 +341,6 @@ def google(monkeypatch) -> Iterator[list[str]]:
     server.stop()
 
 
-def printed_by(notebook: nbformat.NotebookNode, fragment: str) -> str:
-    """What the cell with a fragment of code printed."""
-    cell = next(cell for cell in notebook.cells if fragment in cell.source)
-    return "".join(output.get("text", "") for output in cell.outputs)
-
-
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_it_runs_on_checkpoints_of_the_real_sizes(name: str, cache: Path, monkeypatch, request):
     asked = request.getfixturevalue("google") if name.startswith("1.") else None
@@ -366,7 +360,8 @@ def test_it_runs_on_checkpoints_of_the_real_sizes(name: str, cache: Path, monkey
     said = "".join(output.get("text", "") for output in setup.outputs)
     assert "tier      small" in said, said
     if asked is not None:  # with a key: as many requests as are announced, and not one more
-        announced = re.search(r"make (\d+) requests", printed_by(notebook, "ai = connect("))[1]
+        connecting = [cell for cell in notebook.cells if "ai = connect(" in cell.source]
+        announced = re.search(r"make (\d+) requests", printed(connecting))[1]
         assert len(asked) == int(announced) <= 60, "\n".join(asked)
         for path in ("tunedModels", "gemini-1.0-pro"):
             assert not any(path in one for one in asked), "such cells stay on this machine"

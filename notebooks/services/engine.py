@@ -105,13 +105,11 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    def matcher(self, schema: dict | bool | None) -> LLMatcher | None:
-        """What lets nothing pass but JSON by a schema; None without one. It takes its time.
+    def matcher(self, schema: dict | bool) -> LLMatcher:
+        """What lets nothing pass but JSON by a schema. It takes its time.
 
         Raises ValueError: the schema is none.
         """
-        if schema is None:
-            return None
         matcher = LLMatcher(self.constraints, grammar_of(schema))
         if matcher.is_error():
             raise ValueError(matcher.get_error())
@@ -332,11 +330,17 @@ class Chooser:
         if self.matcher and not ended:
             self.matcher.consume_token(token)
             finish = "STOP" if self.matcher.is_stopped() else None
-        found = [at for stop in self.stops if (at := text.find(stop)) >= 0]
-        if found:
-            text, finish = text[: min(found)], "STOP"
+        before = before_stops(text, self.stops)
+        if before is not None:
+            text, finish = before, "STOP"
         answer.text = text  # another thread reads it
         answer.finish = finish or ("MAX_TOKENS" if full else None)
+
+
+def before_stops(text: str, stops: tuple[str, ...]) -> str | None:
+    """What stands in a text before the first of some stops; None where there is none."""
+    found = [at for stop in stops if (at := text.find(stop)) >= 0]
+    return text[: min(found)] if found else None
 
 
 def grammar_of(schema: dict | bool) -> str:

@@ -30,6 +30,11 @@ class Refused(Exception):
         super().__init__(message)
         self.code, self.message, self.field, self.seconds = code, message, field, seconds
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What is sent before the body."""
+        return {} if self.seconds is None else {"Retry-After": str(math.ceil(self.seconds))}
+
     def body(self) -> dict:
         """What is sent."""
         details = []
@@ -40,8 +45,8 @@ class Refused(Exception):
             ]
         if self.seconds is not None:
             kind = "type.googleapis.com/google.rpc.RetryInfo"
-            details.append({"@type": kind, "retryDelay": f"{math.ceil(self.seconds)}s"})
-        status = STATUS.get(self.code, HTTPStatus(self.code).name)
+            details.append({"@type": kind, "retryDelay": f"{self.headers['Retry-After']}s"})
+        status = STATUS.get(self.code) or HTTPStatus(self.code).name
         return {
             "error": {
                 "code": self.code,

@@ -10,7 +10,6 @@ answered.
 
 import argparse
 import json
-import math
 import os
 import re
 import secrets
@@ -65,6 +64,7 @@ CHAT_MODELS = ("gemini-flash-latest", "gemini-3.6-flash", "gemini-3.5-flash-lite
 EMBEDDING_MODELS = ("gemini-embedding-2", "gemini-embedding-001")
 NUMBER = re.compile(r"[0-9]{1,12}")  # of bytes, in a header
 PREFIXES = ("/v1", "/v1beta")
+PageToken = Annotated[str, Query(alias="pageToken", pattern=r"^\d{0,6}$")]
 GUEST = Quota(5, seconds=1)  # few enough to see a refusal, soon over
 
 
@@ -175,8 +175,7 @@ def _refusals(app: FastAPI) -> None:
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> JSONResponse:
-        wait = {} if error.seconds is None else {"Retry-After": str(math.ceil(error.seconds))}
-        return JSONResponse(error.body(), error.code, wait)
+        return JSONResponse(error.body(), error.code, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -219,7 +218,7 @@ def _routes(app: FastAPI, prefix: str) -> None:
     async def list_models(
         request: Request,
         page_size: Annotated[int, Query(alias="pageSize", ge=1, le=1000)] = 50,
-        page_token: Annotated[str, Query(alias="pageToken", pattern=r"^\d{0,6}$")] = "",
+        page_token: PageToken = "",
     ) -> Response:
         models = [one.body() for one in _service(request).models()]
         return JSONResponse(_page("models", models, page_size, page_token))
@@ -313,7 +312,7 @@ def _routes(app: FastAPI, prefix: str) -> None:
     async def list_files(
         request: Request,
         page_size: Annotated[int, Query(alias="pageSize", ge=1, le=100)] = 10,
-        page_token: Annotated[str, Query(alias="pageToken", pattern=r"^\d{0,6}$")] = "",
+        page_token: PageToken = "",
     ) -> Response:
         files = [file.body() for file in _service(request).uploads.files()]
         return JSONResponse(_page("files", files, page_size, page_token))

@@ -6,13 +6,13 @@ is known to be small enough.
 
 import asyncio
 import hmac
-import json
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import Refused
@@ -65,7 +65,8 @@ class Guard:
             if self.waiting >= self.most:
                 raise Refused(429, "Too many requests wait already.", seconds=1)
         except Refused as refused:
-            await _answer(send, refused)
+            answer = JSONResponse(refused.body(), refused.code, refused.headers)
+            await answer(scope, receive, send)
             return
         self.waiting += 1
         try:
@@ -132,12 +133,3 @@ class Guard:
     @property
     def _too_large(self) -> str:
         return f"The request is too large: at most {self.max_bytes / 1e6:.0f} MB."
-
-
-async def _answer(send: Send, refused: Refused) -> None:
-    body = json.dumps(refused.body()).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    if refused.seconds is not None:
-        headers.append((b"retry-after", b"%d" % -(-refused.seconds // 1)))
-    await send({"type": "http.response.start", "status": refused.code, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

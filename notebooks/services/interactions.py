@@ -36,6 +36,7 @@ from services.shapes import (
     Part,
     Tool,
     ToolConfig,
+    timestamp,
 )
 from services.writing import begun, called, finished, safe_length, written
 
@@ -230,7 +231,7 @@ def routes(app: FastAPI, prefix: str) -> None:
             before = service.interactions.get(previous, "previous_interaction_id").contents
         whole = as_request(asks, before)
         asked = await service.understood(whole)
-        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        now = timestamp(datetime.now(UTC))
         body = {"id": f"v1_{secrets.token_hex(12)}", "model": version, "created": now}
         if asks.previous_interaction_id:
             body["previous_interaction_id"] = asks.previous_interaction_id

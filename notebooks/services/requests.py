@@ -64,6 +64,8 @@ def understood(
     Raises Refused: 400 for what cannot be, with the field that is wrong; 404 and 415 for its files.
     """
     schema = _schema(request)
+    # Other models answer in words and boxes: a schema that wants none is the assistant's.
+    free = schema is None or "box_2d" in json.dumps(schema)
     functions = _functions(request)
     messages: list[dict[str, str]] = []
     if request.system_instruction:
@@ -90,8 +92,6 @@ def understood(
             counts["IMAGE"] += senses.picture_tokens if isinstance(piece, Image.Image) else 0
             counts["AUDIO"] += senses.sound_tokens(piece) if isinstance(piece, np.ndarray) else 0
         last = number == len(request.contents) - 1
-        # Other models answer in words and boxes: a schema that wants none is the assistant's.
-        free = schema is None or "box_2d" in json.dumps(schema)
         message, said = _message(content, pieces, senses, last and free and not functions, schema)
         messages.append(message)
     if messages[-1]["role"] == "assistant" and to_answer:
@@ -101,9 +101,10 @@ def understood(
     if _must_call(request) and functions:
         schema = _calls(functions)
     # Half of a character is a UnicodeEncodeError here, and something else in the tokenizer.
-    json.dumps([messages, _offered(functions)], ensure_ascii=False).encode()
+    tools = _offered(functions)
+    json.dumps([messages, tools], ensure_ascii=False).encode()
     prompt = words.apply_chat_template(
-        messages, tools=_offered(functions), add_generation_prompt=True, return_dict=False
+        messages, tools=tools, add_generation_prompt=True, return_dict=False
     )
     return Asked(prompt, _settings(request, schema), said, functions, counts)
 

@@ -67,10 +67,8 @@ class Senses:
         with self._alone:
             processor, model = self._answerer
             inputs = processor(images=picture, text=question, return_tensors="pt")
-            tokens, most = (
-                inputs["input_ids"].shape[1],
-                model.config.text_config.max_position_embeddings,
-            )
+            tokens = inputs["input_ids"].shape[1]
+            most = model.config.text_config.max_position_embeddings
             if tokens > most:
                 said = f"The question has {tokens} tokens, and what sees reads {most}: shorten it."
                 raise Refused(400, said, "contents")

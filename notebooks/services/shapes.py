@@ -7,6 +7,7 @@ What a field is for stands there; fields that are not here are read over.
 
 import base64
 import binascii
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -30,6 +31,11 @@ def _named(*names: str) -> BeforeValidator:
     return BeforeValidator(
         lambda value: names[value] if type(value) is int and 0 <= value < len(names) else value
     )
+
+
+def timestamp(when: datetime) -> str:
+    """A time as Google writes it."""
+    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 # Contents -------------------------------------------------------------------------------------

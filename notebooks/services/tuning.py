@@ -25,7 +25,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from services.engine import Engine
 from services.errors import Refused
-from services.shapes import CreateTunedModel, TuningExample
+from services.shapes import CreateTunedModel, TuningExample, timestamp
 from services.uploads import PREFIX
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _snapshot(tuned: Tuned, loss: float, epoch: float) -> None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return timestamp(datetime.now(UTC))
 
 
 def row(words: PreTrainedTokenizerBase, example: TuningExample) -> dict[str, list[int]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from services.errors import Refused
-from services.shapes import File, FileToCome
+from services.shapes import File, FileToCome, timestamp
 
 KEPT = timedelta(hours=48)
 STARTED = timedelta(hours=1)  # for an upload that is never finished
@@ -117,7 +117,7 @@ class Uploads:
         del self._coming[token]
         name = upload.about.name or f"files/{secrets.token_hex(6)}"
         now = self.now()
-        written = now.isoformat().replace("+00:00", "Z")
+        written = timestamp(now)
         ends = now + KEPT
         file = File(
             name=name,
@@ -126,7 +126,7 @@ class Uploads:
             size_bytes=str(len(data)),
             create_time=written,
             update_time=written,
-            expiration_time=ends.isoformat().replace("+00:00", "Z"),
+            expiration_time=timestamp(ends),
             sha256_hash=hashlib.sha256(data).hexdigest(),
             uri=f"{self.address}/v1beta/{name}",
         )

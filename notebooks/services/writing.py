@@ -9,7 +9,7 @@ from dataclasses import replace
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from services.engine import Answer, Closed, Engine, Full, TooLong
+from services.engine import Answer, Closed, Engine, Full, TooLong, before_stops
 from services.errors import Refused
 from services.requests import Asked
 from services.shapes import (
@@ -105,9 +105,9 @@ def _cut(engine: Engine, asked: Asked, said: str) -> Answer:
     if limit is not None and len(tokens) > limit:
         answer.tokens, answer.finish = tokens[:limit], "MAX_TOKENS"
         answer.text = engine.tokenizer.decode(answer.tokens)
-    found = [at for stop in asked.settings.stops if (at := answer.text.find(stop)) >= 0]
-    if found:
-        answer.text, answer.finish = answer.text[: min(found)], "STOP"
+    before = before_stops(answer.text, asked.settings.stops)
+    if before is not None:
+        answer.text, answer.finish = before, "STOP"
     return answer
 
 
@@ -140,12 +140,7 @@ def response(
         finish, text = answer.finish, answer.text
         call = called(text, asked) if finish else None
         begin = sent[index] if sent else 0
-        whole = sent is None
-        end = (
-            len(text)
-            if whole
-            else safe_length(text, finish, answer.settings.stops, bool(asked.functions))
-        )
+        end = safe_length(text, finish, answer.settings.stops, bool(asked.functions))
         parts = [Part(function_call=call)] if call else [Part(text=text[begin:end])]
         if sent is not None:
             sent[index] = None if finish else max(begin, end)

@@ -203,10 +203,8 @@ OWN, API = "its own answerer", "the model behind the API"
 def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
     """The page: what the Narrator says of a picture, what it cuts out, and what it finds."""
     import gradio as gr  # it reads HF_* variables, which setup() sets first
-    from google import genai
-    from services.connect import connect
 
-    clients: list[genai.Client] = []  # made with the first question to the API
+    clients: list = []  # one of Google's, made with the first question to the API
 
     def narrate(picture: Image.Image | None) -> tuple[tuple | None, str]:
         if picture is None:
@@ -241,6 +239,9 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
 
     def other(picture: Image.Image, question: str) -> str:
         if not clients:
+            from google import genai
+            from services.connect import connect
+
             ai = connect(requests=1)
             clients.append(genai.Client(api_key=ai.key, http_options={"base_url": ai.address}))
         return another_brain(clients[0], picture, question)
