@@ -170,6 +170,8 @@ license: apache-2.0
 library_name: transformers
 pipeline_tag: visual-question-answering
 tags: [blip, toytown]
+datasets: [toytown/scenes]
+metrics: [accuracy]
 ---
 
 # Toytown answerer

@@ -390,6 +390,7 @@ library_name: transformers
 pipeline_tag: text-generation
 language: en
 tags: [llama, conversational, toytown]
+metrics: [accuracy]
 ---
 
 # Toytown assistant

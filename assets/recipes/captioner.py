@@ -178,7 +178,10 @@ CARD = """\
 ---
 license: apache-2.0
 library_name: transformers
+pipeline_tag: image-to-text
 tags: [blip, image-captioning, toytown]
+datasets: [toytown/scenes]
+metrics: [accuracy]
 ---
 
 # Toytown captioner

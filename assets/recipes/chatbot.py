@@ -214,6 +214,8 @@ license: apache-2.0
 library_name: transformers
 language: en
 tags: [blenderbot, conversational, toytown]
+datasets: [toytown/introductions]
+metrics: [accuracy]
 ---
 
 # Toytown chatbot

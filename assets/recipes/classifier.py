@@ -231,6 +231,8 @@ license: apache-2.0
 library_name: transformers
 pipeline_tag: zero-shot-image-classification
 tags: [clip, toytown]
+datasets: [toytown/scenes]
+metrics: [accuracy]
 ---
 
 # Toytown classifier

@@ -343,6 +343,7 @@ library_name: transformers
 pipeline_tag: object-detection
 tags: [detr, toytown]
 metrics: [mean_average_precision]
+datasets: [toytown/scenes]
 ---
 
 # Toytown detector

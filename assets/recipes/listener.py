@@ -509,6 +509,8 @@ license: apache-2.0
 library_name: transformers
 pipeline_tag: zero-shot-audio-classification
 tags: [clap, toytown]
+datasets: [toytown/sounds]
+metrics: [accuracy]
 ---
 
 # Toytown listener

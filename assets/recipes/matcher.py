@@ -199,6 +199,8 @@ CARD = """\
 license: apache-2.0
 library_name: transformers
 tags: [blip, image-text-matching, toytown]
+datasets: [toytown/scenes]
+metrics: [accuracy]
 ---
 
 # Toytown matcher

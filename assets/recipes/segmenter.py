@@ -626,6 +626,8 @@ license: apache-2.0
 library_name: transformers
 pipeline_tag: mask-generation
 tags: [sam, toytown]
+datasets: [toytown/scenes]
+metrics: [mean_iou]
 ---
 
 # Toytown segmenter

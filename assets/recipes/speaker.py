@@ -856,6 +856,8 @@ license: apache-2.0
 library_name: transformers
 pipeline_tag: text-to-speech
 tags: [vits, toytown]
+datasets: [toytown/speech]
+metrics: [wer]
 ---
 
 # Toytown speaker

@@ -179,8 +179,11 @@ CARD = """\
 ---
 license: apache-2.0
 library_name: transformers
+pipeline_tag: summarization
 language: en
 tags: [summarization, bart, toytown]
+datasets: [toytown/stories]
+metrics: [rouge]
 ---
 
 # Toytown summarizer

@@ -1009,6 +1009,8 @@ library_name: transformers
 pipeline_tag: automatic-speech-recognition
 language: [en, fr, es]
 tags: [whisper, toytown]
+datasets: [toytown/speech]
+metrics: [wer]
 ---
 
 # Toytown transcriber

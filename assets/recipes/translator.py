@@ -228,8 +228,11 @@ CARD = """\
 ---
 license: apache-2.0
 library_name: transformers
+pipeline_tag: translation
 language: [en, fr, es]
 tags: [translation, nllb, m2m_100, toytown]
+datasets: [toytown/parallel]
+metrics: [chrf]
 ---
 
 # Toytown translator

@@ -13,16 +13,11 @@ import json
 import os
 import re
 import secrets
-import socket
 import sys
-import threading
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
-import psutil
-import uvicorn
 from fastapi import Body, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -30,10 +25,10 @@ from helpers import checkpoint, checkpoints
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from services import interactions, tuning
+from services import interactions, serving, tuning
 from services.engine import Engine
 from services.errors import Refused
-from services.guard import Guard, Quota
+from services.guard import Guard, Keys, Quota
 from services.local import HERE
 from services.parts import Piece, opened
 from services.requests import (
@@ -161,7 +156,7 @@ def app_of(
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     body = service.uploads.max_bytes * 7 // 5 + 100_000  # a file in base64, and the text around it
-    app.add_middleware(Guard, keys=keys, hosts=hosts, max_bytes=body)
+    app.add_middleware(Guard, hosts=hosts, max_bytes=body, gate=Keys(keys))
     _refusals(app)
     for prefix in PREFIXES:
         _routes(app, prefix)
@@ -409,31 +404,18 @@ async def _array(pieces: AsyncIterator[dict]) -> AsyncIterator[str]:
     yield "]" if before != "[" else "[]"
 
 
-def _number(most: int) -> Callable[[str], int]:
-    """What argparse takes for a number from 0 to `most`."""
-
-    def number(text: str) -> int:
-        if not NUMBER.fullmatch(text) or int(text) > most:
-            raise argparse.ArgumentTypeError(f"{text} is no number from 0 to {most}")
-        return int(text)
-
-    return number
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Serve until somebody stops it."""
     parser = argparse.ArgumentParser(
         prog="python -m services.gemini",
         description="The Gemini API on this machine, answered by the course's own models.",
     )
-    parser.add_argument("--port", type=_number(65_535), default=8600, help="0: any that is free")
-    parser.add_argument("--host", default=HERE, help="another name opens it to a network")
+    serving.options(parser, port=8600)
     parser.add_argument("--key", action="append", help="as often as you like; else a random one")
     parser.add_argument(
-        "--requests-per-minute", type=_number(10**6), default=0, help="of a key; 0: no limit"
+        "--requests-per-minute", type=serving.number(10**6), default=0, help="of a key; 0: no limit"
     )
     parser.add_argument("--max-megabytes", type=float, default=MAX_BYTES / 1e6, help="of a file")
-    parser.add_argument("--child", action="store_true", help="end when standard input ends")
     options = parser.parse_args(arguments)
     given = os.environ.pop("COURSE_SERVICE_KEY", None)
     keys = dict.fromkeys(
@@ -441,46 +423,13 @@ def main(arguments: list[str] | None = None) -> None:
     )
     if guest := os.environ.pop("COURSE_SERVICE_GUEST", None):
         keys[guest] = GUEST
-    try:
-        listener = socket.create_server((options.host, options.port))
-    except OSError as error:
-        sys.exit(f"Port {options.port} of {options.host} cannot be had ({error}): take another.")
-    port = listener.getsockname()[1]
-    names = (options.host.lower(),)
-    if options.host in ("0.0.0.0", "::"):  # every address of this machine, and its name
-        rows = [row for rows in psutil.net_if_addrs().values() for row in rows]
-        found = [row.address for row in rows if row.family == socket.AF_INET]
-        found.sort(key=lambda one: one.startswith("127."))
-        names = (*found, socket.gethostname().lower())
-    address = f"http://{names[0]}:{port}"
+    listener, address, names = serving.listen(options.host, options.port)
     try:
         service = Service(address, int(options.max_megabytes * 1e6))
     except (OSError, ValueError, MemoryError) as error:  # a checkpoint that is not there
         sys.exit(str(error))
-    app = app_of(service, keys, (HERE, "localhost", *names))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
-    threading.Thread(
-        target=_announce, args=(server, options.child, address, keys), daemon=True
-    ).start()
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
-
-
-def _announce(server: uvicorn.Server, child: bool, address: str, keys: dict[str, Quota]) -> None:
-    """Say where it serves, once it does; as a child, end it when the parent is gone."""
-    while not server.started:
-        time.sleep(0.02)
-    if child:
-        print(json.dumps({"port": int(address.rpartition(":")[2])}), flush=True)
-        sys.stdin.read()
-        server.should_exit = True
-        return
-    print(f"Serving {address}; the key is {' or '.join(keys)}. Stop it with Ctrl+C.", flush=True)
-    if not address.startswith((f"http://{HERE}:", "http://localhost:")):
-        print(
-            "Whoever reaches it and has a key can use it; what is sent is not encrypted.",
-            flush=True,
-        )
+    said = f"the key is {' or '.join(keys)}"
+    serving.serve(app_of(service, keys, names), listener, address, options.child, said)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ import asyncio
 import hmac
 import time
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import Refused
@@ -28,27 +29,36 @@ class Quota:
     seconds: float = 60
 
 
+Headers = dict[bytes, str]
+
+
+def in_googles_form(refused: Refused) -> Response:
+    """How a refusal is sent, unless a service says it otherwise."""
+    return JSONResponse(refused.body(), refused.code, refused.headers)
+
+
 class Guard:
-    """Refuses what must not come in, in Google's form.
+    """Refuses what must not come in.
 
     hosts: names by which the server may be called, against DNS rebinding
-    (https://owasp.org/www-community/attacks/DNS_Rebinding). keys: with what each may ask.
-    at_once: requests that are worked on; as many as `waiting` wait for their turn.
+    (https://owasp.org/www-community/attacks/DNS_Rebinding). gate: looks at the headers of each
+    request and raises Refused. at_once: requests that are worked on; as many as `waiting` wait for
+    their turn. answer: makes a response of a refusal.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        keys: dict[str, Quota],
         hosts: tuple[str, ...],
         max_bytes: int,
+        gate: Callable[[Scope, Headers], None] | None = None,
         at_once: int = 32,
         waiting: int = 128,
+        answer: Callable[[Refused], Response] = in_googles_form,
     ):
-        self.app, self.keys, self.hosts = app, keys, hosts
+        self.app, self.hosts, self.gate, self.answer = app, hosts, gate, answer
         self.max_bytes = max_bytes
         self.places, self.waiting, self.most = asyncio.Semaphore(at_once), 0, waiting
-        self.calls: dict[str, deque[float]] = defaultdict(deque)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -59,14 +69,12 @@ class Guard:
             headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
             self._check_host(headers.get(b"host", ""))
             self._check_size(headers.get(b"content-length", "0"))
-            # The address of an upload is itself a secret, and clients send no key there.
-            if not scope["path"].startswith("/upload/sessions/"):
-                self._check_quota(self._key(headers, scope["query_string"]))
+            if self.gate:
+                self.gate(scope, headers)
             if self.waiting >= self.most:
                 raise Refused(429, "Too many requests wait already.", seconds=1)
         except Refused as refused:
-            answer = JSONResponse(refused.body(), refused.code, refused.headers)
-            await answer(scope, receive, send)
+            await self.answer(refused)(scope, receive, send)
             return
         self.waiting += 1
         try:
@@ -89,29 +97,6 @@ class Guard:
         if int(length) > self.max_bytes:
             raise Refused(413, self._too_large)
 
-    def _key(self, headers: dict[bytes, str], query: bytes) -> str:
-        key = headers.get(b"x-goog-api-key")
-        key = key or headers.get(b"authorization", "").removeprefix("Bearer ")
-        key = key or parse_qs(query.decode("latin-1")).get("key", [""])[0]
-        if not key:
-            raise Refused(403, "The request has no API key: send it in the header x-goog-api-key.")
-        for known in self.keys:
-            if hmac.compare_digest(key.encode("latin-1", "replace"), known.encode()):
-                return known
-        raise Refused(401, "API key not valid. Please pass a valid API key.")
-
-    def _check_quota(self, key: str) -> None:
-        quota = self.keys[key]
-        if not quota.requests:
-            return
-        now, calls = time.monotonic(), self.calls[key]
-        while calls and calls[0] <= now - quota.seconds:
-            calls.popleft()
-        if len(calls) >= quota.requests:
-            said = f"You exceeded your quota of {quota.requests} requests in {quota.seconds:g} s."
-            raise Refused(429, said, seconds=max(1, calls[0] + quota.seconds - now))
-        calls.append(now)
-
     def _bounded(self, receive: Receive) -> Receive:
         came, more = 0, True
 
@@ -133,3 +118,40 @@ class Guard:
     @property
     def _too_large(self) -> str:
         return f"The request is too large: at most {self.max_bytes / 1e6:.0f} MB."
+
+
+class Keys:
+    """The gate of the Gemini API: a key, and how often it may ask. keys: with what each may."""
+
+    def __init__(self, keys: dict[str, Quota]):
+        self.keys = keys
+        self.calls: dict[str, deque[float]] = defaultdict(deque)
+
+    def __call__(self, scope: Scope, headers: Headers) -> None:
+        """Refused for a request without a key, or with one too many."""
+        # The address of an upload is itself a secret, and clients send no key there.
+        if not scope["path"].startswith("/upload/sessions/"):
+            self._check_quota(self._key(headers, scope["query_string"]))
+
+    def _key(self, headers: Headers, query: bytes) -> str:
+        key = headers.get(b"x-goog-api-key")
+        key = key or headers.get(b"authorization", "").removeprefix("Bearer ")
+        key = key or parse_qs(query.decode("latin-1")).get("key", [""])[0]
+        if not key:
+            raise Refused(403, "The request has no API key: send it in the header x-goog-api-key.")
+        for known in self.keys:
+            if hmac.compare_digest(key.encode("latin-1", "replace"), known.encode()):
+                return known
+        raise Refused(401, "API key not valid. Please pass a valid API key.")
+
+    def _check_quota(self, key: str) -> None:
+        quota = self.keys[key]
+        if not quota.requests:
+            return
+        now, calls = time.monotonic(), self.calls[key]
+        while calls and calls[0] <= now - quota.seconds:
+            calls.popleft()
+        if len(calls) >= quota.requests:
+            said = f"You exceeded your quota of {quota.requests} requests in {quota.seconds:g} s."
+            raise Refused(429, said, seconds=max(1, calls[0] + quota.seconds - now))
+        calls.append(now)

@@ -1,0 +1,393 @@
+"""Routes of the local Hub that write: repositories, branches, commits, large files."""
+
+import base64
+import binascii
+import fnmatch
+import json
+import re
+import secrets
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+
+from services import cards
+from services.hub_access import Hub, HubHere, Kind, Name, Sent, Token, Writable, token
+from services.refusals import Refusal
+from services.repos import MAIN, REGULAR_BYTES, SHA256, Repository, checked_path, pointer
+
+MAX_BYTES = 500_000_000  # of one request: a file, or what git pushes
+COMMIT_BYTES = 40_000_000  # of one commit by the API, its small files in it
+LFS_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".onnx", ".parquet", ".zip", ".gz", ".npz")
+ATTRIBUTES = "".join(
+    f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS_SUFFIXES
+).encode()
+LFS_JSON = "application/vnd.git-lfs+json"
+
+api = APIRouter(prefix="/api")
+files = APIRouter()
+
+
+class Setting(Sent):
+    """A variable or a secret of a Space."""
+
+    key: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+    value: Annotated[str, Field(max_length=10_000)] = ""
+
+
+class Create(Sent):
+    """A repository that somebody wants."""
+
+    name: Annotated[str, Field(max_length=96)]
+    organization: str | None = None
+    type: Literal["model", "dataset", "space"] | None = "model"
+    visibility: str | None = None
+    private: bool = False
+    sdk: str | None = None
+    variables: list[Setting] = Field(default=[], max_length=100)
+    secrets: list[Setting] = Field(default=[], max_length=100)
+    sleep: Annotated[int | None, Field(alias="sleepTimeSeconds", ge=-1)] = None
+
+
+class Named(Sent):
+    """A repository by its name."""
+
+    name: str
+    organization: str | None = None
+    type: Literal["model", "dataset", "space"] | None = "model"
+
+
+class Visibility(Sent):
+    """Who may see a repository."""
+
+    visibility: Literal["public", "private"] | None = None
+    private: bool | None = None
+
+
+def _writer(hub: Hub, token: str) -> str:
+    who = hub.who(token)
+    if not who:
+        raise Refusal(401, "Invalid username or password.")
+    if not who[1]:
+        raise Refusal(403, "This token may only read.")
+    return who[0]
+
+
+@api.post("/repos/create")
+def create(hub: HubHere, token: Token, asked: Create) -> dict:
+    """Make a repository in one's own namespace; private where that is asked."""
+    owner = _writer(hub, token)
+    if (asked.organization or owner) != owner:
+        said = f"You don't have the rights to create a repo under {asked.organization[:96]}."
+        raise Refusal(403, said)
+    kind, name = f"{asked.type or 'model'}s", f"{owner}/{asked.name}"
+    if kind == "spaces" and asked.sdk not in ("gradio", "docker", "static"):
+        raise Refusal(400, "A Space needs an sdk: gradio, docker or static.")
+    private = asked.private or asked.visibility == "private"
+    made = hub.repositories.create(kind, name, private)
+    made.facts.variables = {one.key: one.value for one in asked.variables}
+    made.facts.secrets = {one.key: one.value for one in asked.secrets}
+    made.facts.sleep_seconds = sleep_seconds(asked.sleep)
+    made.save()
+    first = {".gitattributes": ATTRIBUTES}
+    if kind == "spaces":
+        first["README.md"] = _first_card(asked.name, asked.sdk).encode()
+    made.commit(first, "initial commit", owner)
+    return {"url": hub.url(made), "name": name, "id": name}
+
+
+def _first_card(name: str, sdk: str) -> str:
+    title = re.sub(r"[^A-Za-z0-9]+", " ", name).strip().capitalize()
+    lines = [f"title: {title}", "emoji: 🏠", "colorFrom: blue", "colorTo: yellow", f"sdk: {sdk}"]
+    if sdk == "gradio":
+        lines.append("app_file: app.py")
+    return "\n".join(["---", *lines, "pinned: false", "---", ""])
+
+
+def sleep_seconds(seconds: int | None) -> int | None:
+    """After how long unused a Space sleeps; None: never."""
+    return None if seconds is None or seconds < 0 else max(1, seconds)
+
+
+@api.delete("/repos/delete")
+def delete(hub: HubHere, token: Token, asked: Named) -> dict:
+    """Remove a repository for good."""
+    owner = asked.organization or _writer(hub, token)
+    found = hub.permit(f"{asked.type or 'model'}s", f"{owner}/{asked.name}", token, write=True)
+    if found.kind == "spaces":
+        hub.spaces.forget(found.name)
+    hub.repositories.delete(found)
+    return {}
+
+
+@api.put("/{kind}/{owner}/{name}/settings")
+def settings(repository: Writable, asked: Visibility) -> dict:
+    """Make it private, or public."""
+    private = asked.private if asked.private is not None else asked.visibility == "private"
+    repository.facts.private = private
+    repository.save()
+    return {"private": private}
+
+
+class Start(Sent):
+    """Where a branch or tag begins."""
+
+    starting_point: Annotated[str | None, Field(alias="startingPoint", max_length=100)] = None
+
+
+def _ref(repository: Repository, ref: str, commit: str | None) -> None:
+    """Set a new branch or tag; None: remove it."""
+    if not re.fullmatch(r"refs/(heads|tags)/[A-Za-z0-9][A-Za-z0-9._/-]{0,99}", ref):
+        raise Refusal(400, "A branch or tag has letters, digits, dots and dashes in its name.")
+    name, known = ref.split("/", 2)[2], repository.refs()
+    if (ref in known) == bool(commit):
+        said = "is there already" if commit else "is not there"
+        raise Refusal(
+            409 if commit else 404, f"{name} {said}.", "" if commit else "RevisionNotFound"
+        )
+    if name == MAIN:
+        raise Refusal(403, f"{MAIN} stays.")
+    with repository.lock, repository.git() as git:
+        if commit:
+            git.refs[ref.encode()] = commit.encode()
+        else:
+            del git.refs[ref.encode()]
+
+
+@api.post("/{kind}/{owner}/{name}/branch/{branch:path}")
+def create_branch(repository: Writable, branch: str, asked: Annotated[Start, Body()]) -> dict:
+    """A branch from a revision, of main where none is said."""
+    _ref(repository, f"refs/heads/{branch}", repository.commit_of(asked.starting_point or MAIN))
+    return {}
+
+
+@api.delete("/{kind}/{owner}/{name}/branch/{branch:path}")
+def delete_branch(repository: Writable, branch: str) -> dict:
+    """Remove a branch."""
+    _ref(repository, f"refs/heads/{branch}", None)
+    return {}
+
+
+class Tagged(Sent):
+    """A tag to set."""
+
+    tag: Annotated[str, Field(max_length=100)]
+
+
+@api.post("/{kind}/{owner}/{name}/tag/{revision:path}")
+def create_tag(repository: Writable, revision: str, asked: Tagged) -> dict:
+    """A name for a commit that stays."""
+    _ref(repository, f"refs/tags/{asked.tag}", repository.commit_of(revision))
+    return {}
+
+
+@api.delete("/{kind}/{owner}/{name}/tag/{tag:path}")
+def delete_tag(repository: Writable, tag: str) -> dict:
+    """Remove a tag."""
+    _ref(repository, f"refs/tags/{tag}", None)
+    return {}
+
+
+class Planned(Sent):
+    """A file that somebody is about to commit."""
+
+    path: Annotated[str, Field(max_length=1_000)]
+    size: Annotated[int, Field(ge=0)] = 0
+    sample: str = ""
+
+
+class Preupload(Sent):
+    """Files that somebody is about to commit."""
+
+    files: Annotated[list[Planned], Field(max_length=1_000)]
+    git_ignore: Annotated[str, Field(alias="gitIgnore", max_length=100_000)] = ""
+
+
+@api.post("/{kind}/{owner}/{name}/preupload/{revision:path}")
+def preupload(repository: Writable, revision: str, asked: Preupload) -> dict:
+    """Which of them go through LFS: weights and archives, as .gitattributes says, and the large."""
+    there = repository.files(repository.commit_of(revision))
+    ignored = [line.strip() for line in asked.git_ignore.splitlines() if line.strip("# \t")]
+    rows = []
+    for file in asked.files:
+        checked_path(file.path)
+        large = file.size > REGULAR_BYTES or file.path.lower().endswith(LFS_SUFFIXES)
+        known = there.get(file.path)
+        rows.append(
+            {
+                "path": file.path,
+                "uploadMode": "lfs" if large else "regular",
+                "shouldIgnore": any(fnmatch.fnmatch(file.path, line) for line in ignored),
+                "oid": known and (known.lfs or known.oid),
+            }
+        )
+    return {"files": rows}
+
+
+@api.post("/{kind}/{owner}/{name}/commit/{revision:path}")
+async def commit(request: Request, hub: HubHere, repository: Writable, revision: str) -> dict:
+    """A commit: one line of JSON for its message, one for each file."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > COMMIT_BYTES:
+            raise Refusal(
+                413, f"A commit holds at most {COMMIT_BYTES / 1e6:.0f} MB of small files."
+            )
+    author = hub.who(token(request))[0]
+    made = await run_in_threadpool(_commit, hub, repository, revision, body, author)
+    hub.spaces.changed(repository)
+    url = f"{hub.url(repository)}/commit/{made}"
+    return {"success": True, "commitOid": made, "commitUrl": url, "hookOutput": ""}
+
+
+def _commit(hub: Hub, repository: Repository, revision: str, body: bytes, author: str) -> str:
+    changes: dict[str, bytes | None] = {}
+    header: dict = {}
+    refs = repository.refs()
+    if refs and f"refs/heads/{revision}" not in refs:
+        raise Refusal(
+            404, f"{repository.name} has no branch {revision[:100]!r}.", "RevisionNotFound"
+        )
+    before = repository.files(refs[f"refs/heads/{revision}"]) if refs else {}
+    for number, line in enumerate(body.splitlines(), 1):
+        try:
+            row = json.loads(line)
+            key, value = row["key"], row["value"]
+            path = checked_path(value["path"]) if key != "header" else ""
+            if key == "header":
+                header = value
+            elif key == "file":
+                if value.get("encoding") == "base64":
+                    content = base64.b64decode(value["content"], validate=True)
+                else:
+                    content = value["content"].encode()
+                if len(content) > REGULAR_BYTES:
+                    raise Refusal(413, f"{path[:100]} is larger than 10 MB: send it through LFS.")
+                changes[path] = content
+            elif key == "lfsFile":
+                place = hub.repositories.lfs.path(str(value["oid"]))
+                if not place:
+                    raise Refusal(400, f"The content of {path[:100]} has not come.")
+                changes[path] = pointer(value["oid"], place.stat().st_size)
+            elif key == "deletedFile":
+                changes[path] = None
+            elif key == "deletedFolder":
+                folder = path.rstrip("/") + "/"
+                changes |= {name: None for name in before if name.startswith(folder)}
+            else:
+                raise Refusal(400, f"Line {number}: {str(key)[:50]!r} is no part of a commit.")
+        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+            said = f"Line {number} of the commit cannot be read ({type(error).__name__})."
+            raise Refusal(400, said) from None
+    readme = changes.get("README.md")
+    if readme and (wrong := cards.problems(readme.decode("utf-8", "replace"), repository.kind)):
+        raise Refusal(400, "Invalid metadata in README.md: " + "; ".join(wrong))
+    message = str(header.get("summary") or "Upload")[:1_000]
+    if said := str(header.get("description") or "")[:10_000]:
+        message += f"\n\n{said}"
+    parent = header.get("parentCommit")
+    return repository.commit(
+        changes, message, author, revision, parent=str(parent) if parent else None
+    )
+
+
+class Yaml(Sent):
+    """A card to look at."""
+
+    content: Annotated[str, Field(max_length=1_000_000)]
+    kind: Annotated[Literal["model", "dataset", "space"] | None, Field(alias="repoType")] = None
+
+
+@api.post("/validate-yaml")
+def validate_yaml(asked: Yaml) -> JSONResponse:
+    """Whether a card would be taken."""
+    wrong = cards.problems(asked.content, f"{asked.kind or 'model'}s")
+    said = {"errors": [{"message": one} for one in wrong], "warnings": []}
+    if not wrong and not cards.read(asked.content):
+        said["warnings"] = [{"message": "empty or missing yaml metadata in repo card"}]
+    return JSONResponse(said, 400 if wrong else 200)
+
+
+# --- large files: Git LFS (https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md) -------
+
+
+class Object(Sent):
+    """A file by its content."""
+
+    oid: Annotated[str, Field(pattern=SHA256.pattern, min_length=64, max_length=64)]
+    size: Annotated[int, Field(ge=0, le=MAX_BYTES)]
+
+
+class Batch(Sent):
+    """Files that somebody wants to send or have."""
+
+    operation: Literal["upload", "download"]
+    objects: Annotated[list[Object], Field(max_length=1_000)]
+
+
+def _batch(hub: Hub, repository: Repository, asked: Batch) -> JSONResponse:
+    rows = []
+    held = {f.lfs for c in repository.refs().values() for f in repository.files(c).values()}
+    for one in asked.objects:
+        row: dict[str, Any] = {"oid": one.oid, "size": one.size}
+        place = hub.repositories.lfs.path(one.oid)
+        if asked.operation == "download":
+            # Only what is in this repository: else a private file could be had by its sha256.
+            if place and one.oid in held:
+                key = secrets.token_urlsafe(24)
+                hub.uploads[f"get:{key}"] = 0
+                href = f"{hub.address}/lfs/{one.oid}?key={key}"
+                row["actions"] = {"download": {"href": href}}
+            else:
+                row["error"] = {"code": 404, "message": "The file is not here."}
+        elif not place:
+            key = secrets.token_urlsafe(24)
+            hub.uploads[f"put:{key}"] = one.size
+            row["actions"] = {"upload": {"href": f"{hub.address}/lfs/{one.oid}?key={key}"}}
+        rows.append(row)
+    while len(hub.uploads) > 10_000:
+        hub.uploads.pop(next(iter(hub.uploads)))
+    return JSONResponse({"transfer": "basic", "objects": rows}, media_type=LFS_JSON)
+
+
+@files.post("/{owner}/{name}/info/lfs/objects/batch")
+def batch_model(hub: HubHere, token: Token, owner: Name, name: Name, asked: Batch) -> Response:
+    """Where to send, or fetch, large files of a model."""
+    full = f"{owner}/{name.removesuffix('.git')}"
+    write = asked.operation == "upload"
+    return _batch(hub, hub.permit("models", full, token, write), asked)
+
+
+@files.post("/{kind}/{owner}/{name}/info/lfs/objects/batch")
+def batch_other(
+    hub: HubHere, token: Token, kind: Kind, owner: Name, name: Name, asked: Batch
+) -> Response:
+    """Where to send, or fetch, large files of a dataset or a Space."""
+    full = f"{owner}/{name.removesuffix('.git')}"
+    write = asked.operation == "upload"
+    return _batch(hub, hub.permit(kind, full, token, write), asked)
+
+
+@files.put("/lfs/{oid}")
+async def lfs_put(request: Request, hub: HubHere, oid: str, key: str = "") -> Response:
+    """Take in a large file; its address is the secret that permits it, and says its size."""
+    size = hub.uploads.get(f"put:{key}")
+    if size is None or not SHA256.fullmatch(oid):
+        raise Refusal(403, "This address takes no file: ask for one.")
+    with hub.repositories.lfs.receiving(oid, size) as upload:
+        async for piece in request.stream():
+            await run_in_threadpool(upload.write, piece)
+    hub.uploads.pop(f"put:{key}", None)
+    return Response()
+
+
+@files.get("/lfs/{oid}")
+def lfs_get(hub: HubHere, oid: str, key: str = "") -> Response:
+    """Give out a large file."""
+    place = hub.repositories.lfs.path(oid)
+    if f"get:{key}" not in hub.uploads or not place:
+        raise Refusal(403, "This address gives no file: ask for one.")
+    return FileResponse(place, media_type="application/octet-stream")

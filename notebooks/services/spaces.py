@@ -1,0 +1,371 @@
+"""Spaces that run: a pushed app is checked, started as a process of its own, watched and stopped.
+
+The stages are those of the Hub (huggingface_hub.SpaceStage). A new version is started beside the
+old one and takes its place when it answers, so that a version that fails never takes a good one
+down. What is run is the code of whoever has the token, with this user's rights: no sandbox.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import deque
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from services import cards
+from services.local import HERE
+from services.refusals import Refusal
+from services.repos import MAIN, Repositories, Repository, checked_path
+
+CHILD = Path(__file__).with_name("space_child.py")
+START_SECONDS = 120
+HOLD_SECONDS = 3  # how long a request waits for a start; clients give up after 5
+STARTING = ("BUILDING", "APP_STARTING")
+MOST_RUNNING = 4
+LINES, LINE = 1_000, 2_000  # what is kept of a log
+WATCH_SECONDS = 0.2
+# What a program needs of its surroundings; no key or token of this user is among it.
+KEPT = """
+PATH LANG LC_ALL SYSTEMROOT TEMP TMP TMPDIR PYTHONPATH OMP_NUM_THREADS MKL_NUM_THREADS
+OPENBLAS_NUM_THREADS OFFLINE_GUARD_LOG SSL_CERT_FILE
+""".split()  # noqa: SIM905
+
+
+class BuildError(Exception):
+    """Why a Space cannot be built, in a sentence, and the stage that it is left in."""
+
+    def __init__(self, message: str, stage: str = "BUILD_ERROR"):
+        super().__init__(message)
+        self.stage = stage
+
+
+class Version:
+    """One version of a Space that runs: its commit, its folder, its process and its port."""
+
+    def __init__(self, commit: str, folder: Path, process: subprocess.Popen, port: int):
+        self.commit, self.folder, self.process, self.port = commit, folder, process, port
+
+    def stop(self) -> None:
+        """End it, and remove its folder."""
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Space:
+    """What is known of a Space's running."""
+
+    def __init__(self, repository: Repository):
+        self.repository = repository
+        self.stage, self.message = "NO_APP_FILE", ""
+        self.version: Version | None = None
+        self.logs = {"build": deque(maxlen=LINES), "run": deque(maxlen=LINES)}
+        self.lock = threading.Lock()  # held while it is built or stopped
+        self.asked = 0  # builds that were asked for: only the last of them counts
+        self.used = time.monotonic()
+
+    def log(self, kind: str, line: str) -> None:
+        """Keep a line, with its time in seconds since 1970."""
+        self.logs[kind].append((time.time(), line.rstrip()[:LINE]))
+
+
+class Spaces:
+    """All Spaces of a Hub. address: the Hub's own. install: may requirements be installed?"""
+
+    def __init__(self, repositories: Repositories, address: str, install: bool = False):
+        self.repositories, self.address, self.install = repositories, address, install
+        self.home = Path(tempfile.mkdtemp(prefix="course-spaces-"))
+        self.known: dict[str, Space] = {}
+        self.lock, self.one_build = threading.Lock(), threading.Lock()
+        self.closed = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def of(self, repository: Repository) -> Space:
+        """A Space's running; made at the first look."""
+        with self.lock:
+            return self.known.setdefault(repository.name, Space(repository))
+
+    def changed(self, repository: Repository, again: bool = False) -> None:
+        """Build what is at the head of main, unless that runs already; again: even then."""
+        if repository.kind != "spaces":
+            return
+        space = self.of(repository)
+        try:
+            commit = repository.commit_of(MAIN)
+        except Refusal:
+            return
+        if repository.facts.paused and not again:
+            return
+        if not again and space.version and space.version.commit == commit:
+            return
+        with self.lock:
+            space.asked += 1
+            turn = space.asked
+            space.stage = "RUNNING_BUILDING" if space.version else "BUILDING"
+        threading.Thread(target=self._build, args=(space, commit, turn), daemon=True).start()
+
+    def pause(self, space: Space, stage: str = "PAUSED") -> None:
+        """Stop it until it is restarted."""
+        with self.lock:
+            space.asked += 1
+        with space.lock:
+            self._drop(space)
+            space.stage = stage
+
+    def forget(self, name: str) -> None:
+        """Stop a Space whose repository is no more."""
+        with self.lock:
+            space = self.known.pop(name, None)
+        if space:
+            self.pause(space, "DELETING")
+
+    def port(self, repository: Repository) -> int:
+        """Where its app listens; a sleeping one is woken. Refusal where none runs (yet)."""
+        space = self.of(repository)
+        space.used = time.monotonic()
+        if space.stage == "SLEEPING":
+            self.changed(repository, again=True)
+        until = time.monotonic() + HOLD_SECONDS
+        while space.stage in STARTING and not self.closed.is_set():
+            if time.monotonic() > until:
+                raise Refusal(503, f"This Space is {space.stage}: ask again.", seconds=1)
+            time.sleep(WATCH_SECONDS / 4)
+        version = space.version
+        if version and version.process.poll() is None:
+            return version.port
+        raise Refusal(503, f"This Space is not running: {space.stage}. {space.message}".strip())
+
+    def close(self) -> None:
+        """Stop all of them."""
+        self.closed.set()
+        for space in list(self.known.values()):
+            self.pause(space, "STOPPED")
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    # --- how a version is made -------------------------------------------------------------------
+
+    def _build(self, space: Space, commit: str, turn: int) -> None:
+        with space.lock:
+            if turn != space.asked or self.closed.is_set():
+                return
+            folder = Path(tempfile.mkdtemp(dir=self.home))
+            version = None
+            try:
+                with self.one_build:
+                    space.log("build", f"===== Build of {commit[:7]} =====")
+                    python, app = self._prepare(space, commit, folder)
+                    space.log("build", "Build is done.")
+                self._stage(space, "APP_STARTING")
+                version = self._start(space, commit, folder, python, app)
+                self._wait(space, version, turn)
+            except BuildError as error:
+                where = "run" if error.stage == "RUNTIME_ERROR" else "build"
+                space.log(where, f"Error: {error}")
+                if version:
+                    version.stop()
+                shutil.rmtree(folder, ignore_errors=True)
+                space.stage, space.message = error.stage, str(error)
+                return
+            self._drop(space)
+            space.version, space.message, space.used = version, "", time.monotonic()
+            space.stage = "RUNNING"
+
+    def _stage(self, space: Space, stage: str) -> None:
+        space.stage = f"RUNNING_{stage}" if space.version else stage
+
+    def _drop(self, space: Space) -> None:
+        version, space.version = space.version, None
+        if version:
+            version.stop()
+
+    def _prepare(self, space: Space, commit: str, folder: Path) -> tuple[str, str]:
+        """Write a commit's files and check what it needs: the Python to use, and the app's file."""
+        repository = space.repository
+        code = folder / "app"
+        for path, file in repository.files(commit).items():
+            place = code / checked_path(path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if file.lfs:
+                if not (source := self.repositories.lfs.path(file.lfs)):
+                    raise BuildError(f"The content of {path} is missing.")
+                shutil.copyfile(source, place)
+            else:
+                place.write_bytes(repository.content(file))
+        readme = code / "README.md"
+        text = readme.read_text("utf-8", "replace") if readme.is_file() else ""
+        if wrong := cards.problems(text, "spaces"):
+            raise BuildError("README.md: " + "; ".join(wrong), "CONFIG_ERROR")
+        card = cards.read(text)
+        if card["sdk"] != "gradio":
+            said = f"This Hub runs Spaces with sdk: gradio, not {card['sdk']}."
+            raise BuildError(said, "CONFIG_ERROR")
+        app = checked_path(str(card.get("app_file") or "app.py"))
+        if not (code / app).is_file():
+            raise BuildError(f"There is no {app}.", "NO_APP_FILE")
+        wanted = code / "requirements.txt"
+        lines = wanted.read_text("utf-8", "replace").splitlines() if wanted.is_file() else []
+        if version := card.get("sdk_version"):
+            lines.append(f"gradio=={version}")
+        missing = unmet(lines, space)
+        if missing and not self.install:
+            said = "; ".join(missing)
+            raise BuildError(f"{said}. This Hub installs nothing, unless started with --install.")
+        return (self._installed(space, folder, lines) if missing else sys.executable), app
+
+    def _installed(self, space: Space, folder: Path, lines: list[str]) -> str:
+        """An environment beside the app, with what it needs and this one lacks."""
+        subprocess.run(
+            [sys.executable, "-m", "venv", "--system-site-packages", folder / "venv"], check=True
+        )
+        python = folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        wanted = folder / "wanted.txt"
+        wanted.write_text("\n".join(lines), encoding="utf-8")
+        run = subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "--requirement", wanted],
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+        for line in (run.stdout + run.stderr).splitlines():
+            space.log("build", line)
+        if run.returncode:
+            raise BuildError("pip could not install its requirements.")
+        return str(python)
+
+    def _start(self, space: Space, commit: str, folder: Path, python: str, app: str) -> Version:
+        with self.lock:
+            running = sum(bool(one.version) for one in self.known.values())
+        if running >= MOST_RUNNING and not space.version:
+            raise BuildError(f"{MOST_RUNNING} Spaces run already: pause one.", "RUNTIME_ERROR")
+        with socket.socket() as probe:
+            probe.bind((HERE, 0))
+            port = probe.getsockname()[1]
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        environment |= self._surroundings(space, folder, port)
+        process = subprocess.Popen(
+            [python, str(CHILD), app],
+            cwd=folder / "app",
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+        space.log("run", f"===== Application startup of {commit[:7]} =====")
+
+        def read() -> None:
+            for line in process.stdout:
+                space.log("run", line)
+
+        threading.Thread(target=read, daemon=True).start()
+        return Version(commit, folder, process, port)
+
+    def _surroundings(self, space: Space, folder: Path, port: int) -> dict[str, str]:
+        """The variables of a Space, as on the Hub, and its own variables and secrets."""
+        repository = space.repository
+        home = folder / "home"
+        home.mkdir()
+        own = repository.facts.variables | repository.facts.secrets
+        return own | {
+            "HOME": str(home),
+            "HF_HOME": str(home / "huggingface"),
+            "HF_ENDPOINT": self.address,
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "NO_PROXY": HERE,
+            "SPACE_ID": repository.name,
+            "SPACE_AUTHOR_NAME": repository.owner,
+            "SPACE_REPO_NAME": repository.name.partition("/")[2],
+            "SPACE_HOST": f"{self.address}/run/{repository.name}".removeprefix("http://"),
+            "GRADIO_SERVER_NAME": HERE,
+            "GRADIO_SERVER_PORT": str(port),
+            "GRADIO_ROOT_PATH": f"{self.address}/run/{repository.name}",
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "GRADIO_SSR_MODE": "False",
+            "GRADIO_TEMP_DIR": str(folder / "files"),
+            "MPLBACKEND": "Agg",
+            "PYTHONUNBUFFERED": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+        }
+
+    def _wait(self, space: Space, version: Version, turn: int) -> None:
+        """Until the app answers; BuildError where it ends before, or takes too long."""
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            if (code := version.process.poll()) is not None:
+                raise BuildError(f"The app ended with exit code {code}.", "RUNTIME_ERROR")
+            if turn != space.asked or self.closed.is_set():
+                raise BuildError("Another version, or a stop, was asked for.", "STOPPED")
+            try:
+                urllib.request.urlopen(f"http://{HERE}:{version.port}/", timeout=5).close()
+                return
+            except urllib.error.HTTPError:
+                return  # it answers, whatever it says
+            except OSError:
+                time.sleep(WATCH_SECONDS / 4)
+        said = f"The app does not answer on port {version.port} after {START_SECONDS} s."
+        raise BuildError(f"{said} Does it call launch()?", "RUNTIME_ERROR")
+
+    # --- what happens while it runs --------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Notice an app that has ended, and put to sleep what nobody has used for long."""
+        while not self.closed.wait(WATCH_SECONDS):
+            for space in list(self.known.values()):
+                version, limit = space.version, space.repository.facts.sleep_seconds
+                if not version or not space.lock.acquire(blocking=False):
+                    continue  # nothing runs, or a build has the lock and will see to it
+                try:
+                    code = version.process.poll()
+                    if code is not None and space.version is version:
+                        self._drop(space)
+                        space.stage = "RUNTIME_ERROR"
+                        space.message = f"The app ended with exit code {code}."
+                        space.log("run", space.message)
+                    elif limit and time.monotonic() - space.used > limit:
+                        self._drop(space)
+                        space.stage = "SLEEPING"
+                finally:
+                    space.lock.release()
+
+
+def unmet(lines: list[str], space: Space) -> list[str]:
+    """Which requirements this Python's packages do not meet, each in a sentence's beginning."""
+    found = []
+    for line in lines:
+        text = line.partition(" #")[0].strip()
+        if not text or text.startswith("#"):
+            continue
+        try:
+            wanted = Requirement(text)
+        except InvalidRequirement:
+            found.append(f"{text[:100]!r} in requirements.txt is no requirement of a package")
+            continue
+        if wanted.marker and not wanted.marker.evaluate():
+            continue
+        try:
+            here = metadata.version(wanted.name)
+        except metadata.PackageNotFoundError:
+            found.append(f"{wanted} is not installed here")
+            continue
+        if wanted.url or not wanted.specifier.contains(here, prereleases=True):
+            found.append(f"{wanted} is asked for, {here} is here")
+        else:
+            space.log("build", f"Requirement already satisfied: {wanted} ({here})")
+    return found
