@@ -1,0 +1,43 @@
+"""A Gradio app that runs for as long as a notebook talks to it."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gradio import Blocks
+    from gradio_client import Client
+
+HERE = "127.0.0.1"
+
+
+@contextmanager
+def running(app: "Blocks", share: bool = False) -> Iterator["Client"]:
+    """Serve an app, wait until it answers, and give a client of it; then close it, come what may.
+
+    Only this machine reaches it. share: through a tunnel of Gradio's, whose address is printed,
+    anybody who has that address does. Raises OSError where no port can be had.
+    """
+    from gradio_client import Client
+
+    quietly = {"prevent_thread_lock": True, "quiet": True, "inline": False}
+    for last in (False, False, True):
+        try:
+            app.launch(server_name=HERE, server_port=_free_port(), share=share, **quietly)
+            break
+        except OSError:  # another notebook, beside this one, was quicker
+            if last:
+                raise
+    try:
+        if share:
+            print(f"Anybody can use {app.share_url} until this cell ends.")
+        yield Client(app.local_url, verbose=False)
+    finally:
+        app.close(verbose=False)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HERE, 0))
+        return probe.getsockname()[1]
