@@ -38,7 +38,7 @@ def info(hub: Hub, repository: Repository, revision: str = MAIN, blobs: bool = F
         "id": repository.name,
         "author": repository.owner,
         "private": facts.private,
-        "gated": False,
+        "gated": "manual" if facts.gated else False,
         "disabled": False,
         "downloads": facts.downloads,
         "likes": 0,

@@ -219,6 +219,9 @@ def resolve(hub: Hub, repository: Repository, rest: str, request: Request) -> Re
     """A file of a revision, whole or a range of it, with what clients keep it by."""
     revision, path = repository.split(rest)
     commit = repository.commit_of(revision)
+    if repository.facts.gated and path != "README.md":
+        said = f"Access to {repository.name} is restricted: ask its owner, on its page."
+        raise Refusal(403, said, "GatedRepo")
     try:
         file = repository.file(commit, path)
     except Refusal as refusal:  # with the commit, so that clients remember what is not there

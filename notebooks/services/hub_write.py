@@ -76,7 +76,7 @@ def _writer(hub: Hub, token: str) -> str:
 
 
 @api.post("/repos/create")
-def create(hub: HubHere, token: Token, asked: Create) -> dict:
+def create(hub: HubHere, token: Token, asked: Create) -> JSONResponse:
     """Make a repository in one's own namespace; private where that is asked."""
     owner = _writer(hub, token)
     if (asked.organization or owner) != owner:
@@ -86,6 +86,9 @@ def create(hub: HubHere, token: Token, asked: Create) -> dict:
     if kind == "spaces" and asked.sdk not in ("gradio", "docker", "static"):
         raise Refusal(400, "A Space needs an sdk: gradio, docker or static.")
     private = asked.private or asked.visibility == "private"
+    if found := hub.repositories.find(kind, name):
+        said = {"error": f"You already created this {kind[:-1]} repo: {name}."}
+        return JSONResponse(said | {"url": hub.url(found)}, 409)  # clients read the address
     made = hub.repositories.create(kind, name, private)
     made.facts.variables = {one.key: one.value for one in asked.variables}
     made.facts.secrets = {one.key: one.value for one in asked.secrets}
@@ -95,7 +98,7 @@ def create(hub: HubHere, token: Token, asked: Create) -> dict:
     if kind == "spaces":
         first["README.md"] = _first_card(asked.name, asked.sdk).encode()
     made.commit(first, "initial commit", owner)
-    return {"url": hub.url(made), "name": name, "id": name}
+    return JSONResponse({"url": hub.url(made), "name": name, "id": name})
 
 
 def _first_card(name: str, sdk: str) -> str:

@@ -58,6 +58,7 @@ class Facts:
     created: float = 0
     downloads: int = 0
     parameters: int | None = None  # of a model whose weights are elsewhere
+    gated: bool = False  # its files are for those only whom its owner has let in
     variables: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     sleep_seconds: int | None = None

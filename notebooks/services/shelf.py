@@ -9,6 +9,7 @@ import importlib.util
 import io
 import json
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,7 +86,7 @@ DATASETS = {
         "Talks in which somebody says a name and asks for it later.",
     ),
 }
-SPLITS = {"messages": 0.75}  # share of the rows that is for training; else all is for testing
+LABELS = {"messages": "topic"}  # of each label, every fourth row is for testing; else all are
 HELLO = {
     "README.md": """---
 title: Hello, Toytown
@@ -182,24 +183,61 @@ def _real_minilm(repositories: Repositories) -> None:
         _model(repositories, facts["small"]["id"], folder)
 
 
+# Two that no tier uses, with licences of a kind that the others have not: https://huggingface.co has
+# their cards. id: (licence, parameters, is it gated?, title, address and year of the method)
+OTHERS = {
+    "meta-llama/Llama-2-7b-hf": (
+        "llama2",
+        6_738_415_616,
+        True,
+        {
+            "title": "Llama 2: Open Foundation and Fine-Tuned Chat Models",
+            "url": "https://arxiv.org/abs/2307.09288",
+            "year": 2023,
+        },
+    ),
+    "bigscience/bloom-560m": (
+        "bigscience-bloom-rail-1.0",
+        559_214_592,
+        False,
+        {
+            "title": "BLOOM: A 176B-Parameter Open-Access Multilingual Language Model",
+            "url": "https://arxiv.org/abs/2211.05100",
+            "year": 2022,
+        },
+    ),
+}
+
+
 def _cards(repositories: Repositories) -> None:
-    """The real checkpoints of the other tiers, of which only the card is here."""
+    """Real checkpoints, of which only the card is here."""
+    for id, (licence, parameters, gated, paper) in OTHERS.items():
+        _card(repositories, id, licence, "text-generation", parameters, paper, gated)
     for facts in catalog()["roles"].values():
         for tier in ("small", "full"):
             row = facts.get(tier)
             if not row or repositories.find("models", row["id"]):
                 continue
-            task = facts["task"]
-            head = [f"license: {row['licence']}", "library_name: transformers"]
-            if task in TASKS:
-                head.append(f"pipeline_tag: {TASKS[task]}")
-            text = "\n".join(
-                ["---", *head, "---", CARD_ONLY.format(id=row["id"], **facts["paper"])]
-            )
-            files = {"README.md": text.encode()}
-            made = _filled(repositories, "models", row["id"], files, "The card")
-            made.facts.parameters = row.get("parameters")
-            made.save()
+            task = TASKS.get(facts["task"])
+            parameters = row.get("parameters")
+            _card(repositories, row["id"], row["licence"], task, parameters, facts["paper"])
+
+
+def _card(
+    repositories: Repositories,
+    id: str,
+    licence: str,
+    task: str | None,
+    parameters: int | None,
+    paper: dict,
+    gated: bool = False,
+) -> None:
+    head = [f"license: {licence}", "library_name: transformers"]
+    head += [f"pipeline_tag: {task}"] if task else []
+    text = "\n".join(["---", *head, "---", CARD_ONLY.format(id=id, **paper)])
+    made = _filled(repositories, "models", id, {"README.md": text.encode()}, "The card")
+    made.facts.parameters, made.facts.gated = parameters, gated
+    made.save()
 
 
 # How the Hub calls the tasks of the catalogue, where it calls them otherwise.
@@ -238,10 +276,11 @@ def _dataset(repositories: Repositories, name: str) -> None:
         return
     where, tasks, languages, about = DATASETS[name]
     rows = list(_rows(ASSETS / where))
-    share = SPLITS.get(name, 0)
-    # By turns, so that a file sorted by topic is divided fairly.
-    train = [row for i, row in enumerate(rows) if share and i % 4 < 4 * share]
-    test = [row for i, row in enumerate(rows) if not share or i % 4 >= 4 * share]
+    seen, train, test = Counter(), [], []
+    for row in rows:
+        label = row.get(LABELS.get(name))
+        seen[label] += 1
+        (train if label and seen[label] % 4 else test).append(row)
     card = DATA_CARD.format(
         name=name,
         tasks=tasks,

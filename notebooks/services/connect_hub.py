@@ -1,0 +1,124 @@
+"""Which Hub sections 2 and 2.9 talk to: huggingface.co, where a token may; else this machine."""
+
+import atexit
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from helpers.checkpoints import current_tier, endpoint, hub_answers, on_colab, row
+
+from services import local
+
+PUBLIC = "https://huggingface.co"
+_server: local.Local | None = None
+
+
+@dataclass
+class Connection:
+    """The Hub's address, whose token is used, and why there. The token is never part of its text.
+
+    user: in whose namespace one may write.
+    """
+
+    address: str
+    user: str
+    why: str
+    real: bool
+    token: str = field(repr=False, default="")
+    guest: str = field(repr=False, default="")  # of somebody else, who may only read
+
+    def __repr__(self) -> str:
+        where = "the Hugging Face Hub" if self.real else "this machine"
+        return f"{where}, at {self.address}, as {self.user}: {self.why}"
+
+    def model(self, role: str) -> str:
+        """The id of the checkpoint that plays a role: the course's here, the small tier's there."""
+        return row(role, "small")["id"] if self.real else f"toytown/{role}"
+
+    def mine(self, name: str) -> str:
+        """The id of a repository of yours; on the real Hub you are asked how to call it."""
+        if self.real:
+            name = input(f"Name of your repository on the Hub [{name}]: ").strip() or name
+        return f"{self.user}/{name}"
+
+    def delete(self, name: str, kind: str = "model") -> None:
+        """Remove a repository of yours: here at once, on the real Hub only if you say yes."""
+        from huggingface_hub import HfApi
+
+        if self.real and input(f"Delete {name} from the Hub? [y/N] ").strip().lower() != "y":
+            print(f"{name} stays.")
+            return
+        HfApi().delete_repo(name, repo_type=kind, missing_ok=True)
+        print(f"{name} is deleted.")
+
+
+def connect() -> Connection:
+    """Choose the Hub, and make its clients talk to it; call this before you import any of them.
+
+    On the micro tier and with CI=true it is this machine. Else it is the real Hub, if it answers
+    and there is a token: in HF_TOKEN, in Colab's secrets, or where `hf auth login` has put it. The
+    local Hub gets a cache of its own that ends with this session, and none of your tokens, so that
+    nothing of it reaches your own cache.
+
+    Raises RuntimeError where a client was imported before, which has fixed its address by then.
+    """
+    if current_tier().name == "micro":
+        return _here("the micro tier never leaves it")
+    if not (token := _token()):
+        return _here("there is no token in HF_TOKEN, in Colab's secrets or of `hf auth login`")
+    if not hub_answers(2):
+        return _here(f"{endpoint()} does not answer")
+    os.environ["HF_TOKEN"] = token
+    from huggingface_hub import whoami
+
+    return Connection(endpoint(), whoami()["name"], "there is a token", True, token)
+
+
+def _here(why: str) -> Connection:
+    server = running()
+    address = os.environ.get("HF_ENDPOINT", "").rstrip("/")
+    if "huggingface_hub" in sys.modules and address != server.address:
+        raise RuntimeError(
+            "A client of the Hub was imported before this cell and talks to the real one: restart "
+            "the kernel and run the cells from the top."
+        )
+    if address != server.address:
+        home = tempfile.mkdtemp(prefix="course-hf-home-")
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
+        os.environ["HF_HOME"] = home
+        for name in ("HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_TOKEN_PATH"):
+            os.environ.pop(name, None)
+    os.environ |= {
+        "HF_ENDPOINT": server.address,
+        "HF_TOKEN": server.key,
+        "HF_HUB_DISABLE_XET": "1",  # the local Hub stores large files in the older way, Git LFS
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
+    return Connection(server.address, "learner", why, False, server.key, server.guest)
+
+
+def running() -> local.Local:
+    """The one local Hub of this process: a cell that is run again finds it."""
+    global _server
+    if _server is None or _server.process.poll() is not None:
+        _server = local.start("hub")
+    return _server
+
+
+def _token() -> str:
+    if token := os.environ.get("HF_TOKEN", "").strip():
+        return token
+    if on_colab():
+        userdata = importlib.import_module("google.colab.userdata")
+        try:
+            return userdata.get("HF_TOKEN").strip()
+        except (userdata.SecretNotFoundError, userdata.NotebookAccessError):
+            return ""
+    home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
+    home = Path(os.environ.get("HF_HOME", home)).expanduser()
+    stored = Path(os.environ.get("HF_TOKEN_PATH", home / "token"))
+    return stored.read_text("utf-8").strip() if stored.is_file() else ""
