@@ -22,9 +22,9 @@ WHEN = 1_767_225_600.0  # 1 January 2026
 CARD_ONLY = """
 # {id}
 
-**Only the card is here.** This is the local Hub of a course: it names the checkpoint that the small
-or full tier uses, with what we looked up of it, so that there is something to search and compare.
-Its files are at <https://huggingface.co/{id}>. Method: [{title}]({url}), {year}.
+**Only the card is here.** This is the local Hub of a course. It names a real checkpoint, with what
+we looked up of it, so that there is something to search and compare. Its files are at
+<https://huggingface.co/{id}>. Method: [{title}]({url}), {year}.
 """
 DATA_CARD = """---
 license: cc-by-4.0
@@ -183,8 +183,8 @@ def _real_minilm(repositories: Repositories) -> None:
         _model(repositories, facts["small"]["id"], folder)
 
 
-# Two that no tier uses, with licences of a kind that the others have not: https://huggingface.co has
-# their cards. id: (licence, parameters, is it gated?, title, address and year of the method)
+# Two that no tier uses, with licences of kinds that the others have not, as their cards on the Hub
+# say. id: (licence, parameters, is it gated?, title, address and year of the method)
 OTHERS = {
     "meta-llama/Llama-2-7b-hf": (
         "llama2",
