@@ -5,7 +5,8 @@
 Each notebook of the course gives it one function, complete in itself, and a test holds the two
 texts together. So far 2.6 counts what the detector sees, 2.7 cuts out what you click on, 2.8
 answers questions about it, which 2.4 takes by ear, 2.1 remembers what "it" is, 2.5 says it aloud,
-2.3 names sounds, 2.2 finds a picture by meaning, and 1 lets the model behind an API answer.
+2.3 names sounds, 2.2 finds a picture by meaning, 1 lets the model behind an API answer, and 2 says
+which of its models may be sold.
 """
 
 import sys
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "notebooks"))
 
 import numpy as np
 from helpers import checkpoint, media, setup
+from helpers.checkpoints import current_tier
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -37,6 +39,21 @@ def another_brain(client, picture, question: str, model: str = "gemini-flash-lat
     config = {"temperature": 0}
     answer = client.models.generate_content(model=model, contents=[part, question], config=config)
     return f"{answer.text or 'I have no answer'} ({answer.model_version})"
+
+
+# From 2. Open Source Models ------------------------------------------------------------------
+
+
+def for_sale(roles: list[str], tier: str = "micro") -> str:
+    """Say whether the checkpoints that play these roles may be part of what one sells."""
+    from helpers.checkpoints import row
+
+    free = {"apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0"}
+    licences = {role: row(role, tier)["licence"] for role in roles}
+    held = [f"{role} ({licence})" for role, licence in licences.items() if licence not in free]
+    if held:
+        return f"Not for sale without asking: {', '.join(held)}."
+    return f"For sale, with their notices: {', '.join(roles)}."
 
 
 # From 2.1. Intro to NLP ----------------------------------------------------------------------
@@ -196,6 +213,7 @@ def answers(picture: Image.Image, question: str, sure: float = 0.8) -> str:
 
 
 OWN, API = "its own answerer", "the model behind the API"
+ROLES = ("detector", "segmenter", "answerer", "embedder", "listener", "transcriber", "speaker")
 
 # The app -------------------------------------------------------------------------------------
 
@@ -308,6 +326,7 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
             query = gr.Textbox(label="What should the picture show?", max_length=200)
             match, caption = gr.Image(label="Found"), gr.Textbox(label="It shows")
             query.submit(find, query, [match, caption], api_name="find")
+        gr.Markdown(for_sale(list(ROLES), current_tier().name))
     return page
 
 
@@ -315,9 +334,7 @@ def main() -> None:
     """Load the detector of this tier and serve the page on this machine only."""
     from transformers import pipeline
 
-    device = setup(
-        "detector", "segmenter", "answerer", "embedder", "listener", "transcriber", "speaker"
-    )
+    device = setup(*ROLES)
     detect = pipeline("object-detection", model=checkpoint("detector"), device=device)
     build(detect).launch(server_name="127.0.0.1", max_file_size=media.MAX_BYTES)
 

@@ -14,6 +14,7 @@ hint too. Where one wrong answer deserves a hint of its own, give `Verdict(…, 
 from helpers.check.detection import own_picture, suppress, two_thresholds
 from helpers.check.embeddings import nothing_found, own_words, refund_bot
 from helpers.check.gemini import own_picture_described, pay_once, two_temperatures
+from helpers.check.hub import model_for_a_shop, own_post, pickle_scanner
 from helpers.check.language import invented, lasting_memory, own_sentence
 from helpers.check.multimodal import doubt_the_question, own_negative, when_to_be_silent
 from helpers.check.recognition import normalised, own_voice, subtitles
@@ -28,18 +29,21 @@ __all__ = [
     "doubt_the_question",
     "invented",
     "lasting_memory",
+    "model_for_a_shop",
     "normalised",
     "nothing_found",
     "own_click",
     "own_negative",
     "own_picture",
     "own_picture_described",
+    "own_post",
     "own_sentence",
     "own_sound",
     "own_text",
     "own_voice",
     "own_words",
     "pay_once",
+    "pickle_scanner",
     "refund_bot",
     "sound_search",
     "subtitles",

@@ -1,0 +1,85 @@
+"""The self-checks of 2. Open Source Models."""
+
+import pickle
+
+from helpers import media
+from helpers.check.verdict import Verdict, checklist, self_check
+from helpers.checkpoints import catalog
+
+FREE = {"apache-2.0", "mit", "bsd-3-clause"}
+
+
+@self_check("Search with show('…', pipeline_tag='translation'); answer is a name, 'owner/model'.")
+def model_for_a_shop(answer: object) -> Verdict:
+    """A real translator that may be sold, from the catalogue's facts."""
+    rows = [(facts["task"], row) for facts in catalog()["roles"].values() for row in facts.values()]
+    known = {row["id"]: (task, row) for task, row in rows if isinstance(row, dict) and "id" in row}
+    expected = "a translator for sale, under a billion parameters"
+    if str(answer).startswith("toytown/"):
+        hint = "It knows Toytown's words alone: customers write others."
+        return Verdict(False, expected, answer, hint)
+    if answer not in known:
+        hint = "This Hub has no such model: copy a name that the search prints."
+        return Verdict(False, expected, answer, hint)
+    task, row = known[answer]
+    if task != "translation":
+        return Verdict(False, expected, f"a model for {task}", "Filter by the task of translation.")
+    hint = f"Its licence is {row['licence']}: what does nc stand for?"
+    return Verdict(row["licence"] in FREE, expected, f"{answer}, {row['licence']}", hint)
+
+
+@self_check("answer = (sort_post, [('message', 'topic'), …]), with five messages of your own.")
+def own_post(answer: object) -> Verdict:
+    """Five own messages, most sorted as their writer would, one not."""
+    sort, rows = answer
+    known = {row["text"].lower() for row in media.examples("messages")}
+    topics = {row["topic"] for row in media.examples("messages")}
+    given = [sort(text)[0]["label"].lower() for text, _ in rows]
+    agreed = sum(topic == label for (_, topic), label in zip(rows, given, strict=True))
+    done = {
+        "five messages of four words or more": len(rows) >= 5
+        and all(len(text.split()) >= 4 for text, _ in rows),
+        "all of them yours, not the dataset's": not known & {text.lower() for text, _ in rows},
+        "each topic is one of the eight": {topic for _, topic in rows} <= topics,
+        "three topics or more": len({topic for _, topic in rows}) >= 3,
+        "at least half are sorted as you would": agreed * 2 >= len(rows),
+        "at least one is sorted otherwise": agreed < len(rows),
+    }
+    return checklist(done)
+
+
+class _Alarm:
+    """Rings when it is loaded."""
+
+    rung = 0
+
+    def __reduce__(self):
+        return _ring, ()
+
+
+def _ring() -> None:
+    _Alarm.rung += 1
+
+
+@self_check("answer is your function itself, from the bytes of a pickle to a set of names.")
+def pickle_scanner(answer: object) -> Verdict:
+    """All names that a pickle imports, in each of its protocols, with nothing run."""
+    ring = f"{_ring.__module__}.{_ring.__qualname__}"
+    for protocol in (0, 2, 4, 5):
+        for value, names in (
+            ({"weights": [1.0, 2.0]}, set()),
+            ([_Alarm(), _Alarm()], {ring}),
+            ({"note": _Alarm(), "make": print, "again": len}, {ring, "print", "len"}),
+        ):
+            before = _Alarm.rung
+            found = answer(pickle.dumps(value, protocol))
+            expected = f"{len(names)} names in protocol {protocol}"
+            if _Alarm.rung > before:
+                hint = "It has run what it should only name: never call pickle.loads."
+                return Verdict(False, "nothing run", "a function was called", hint)
+            short = {name.replace("__builtin__.", "").replace("builtins.", "") for name in found}
+            if short != names:
+                hint = "From protocol 4 on, STACK_GLOBAL takes its names from what came before."
+                hint = hint if short < names else "Only what it imports, as module.name."
+                return Verdict(False, expected, sorted(found), hint)
+    return Verdict(True, "the names, in every protocol, and nothing run", "the same")
