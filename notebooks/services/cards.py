@@ -4,6 +4,7 @@ Fields: https://huggingface.co/docs/hub/model-cards and /docs/hub/spaces-config-
 """
 
 import re
+from itertools import accumulate
 from typing import Annotated, Literal
 
 import yaml
@@ -76,29 +77,64 @@ class SpaceCard(Card):
 CARDS = {"models": ModelCard, "datasets": DatasetCard, "spaces": SpaceCard}
 
 
+class Loader(yaml.SafeLoader):
+    """YAML as the Hub reads it: a date is text, and nothing is merged (<<: *a can multiply)."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Leave a mapping as it is written."""
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in rows if not tag.endswith((":timestamp", ":merge"))]
+    for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+# What SafeLoader raises besides its own: `!!int ""` is an IndexError, `!!bool x` a KeyError.
+UNREADABLE = (
+    yaml.YAMLError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+
+
 def read(text: str | None) -> dict:
     """The metadata of a card; empty where it has none that can be read."""
     found = HEAD.match(text or "")
     if not found or len(found[1]) > 100_000:
         return {}
-    try:
-        data = yaml.safe_load(found[1])
-    except (yaml.YAMLError, ValueError, RecursionError):
+    # A parser in Python takes seconds for a thousand brackets in each other.
+    steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[\[\]{}]", found[1]))
+    if max(accumulate(steps), default=0) > 100:
         return {}
-    return data if isinstance(data, dict) and _plain(data) else {}
+    try:
+        data = yaml.load(found[1], Loader)
+    except UNREADABLE:
+        return {}
+    return data if isinstance(data, dict) and plain(data) else {}
 
 
-def _plain(data: object, depth: int = 0, seen: list[int] | None = None) -> bool:
-    """Whether it is data that JSON has too, and not much of it: YAML's anchors can multiply."""
+def plain(data: object, depth: int = 0, seen: list[int] | None = None) -> bool:
+    """Whether it is data that JSON has too, and not much of it: YAML's anchors can multiply.
+
+    Half a character, what is no number (.nan), and thousands of digits cannot be sent.
+    """
     seen = [0] if seen is None else seen
     seen[0] += 1
     if seen[0] > 20_000 or depth > 20:
         return False
     if isinstance(data, dict):
-        return all(isinstance(k, str) and _plain(v, depth + 1, seen) for k, v in data.items())
+        keys = all(isinstance(key, str) and plain(key, depth, seen) for key in data)
+        return keys and all(plain(value, depth + 1, seen) for value in data.values())
     if isinstance(data, list):
-        return all(_plain(item, depth + 1, seen) for item in data)
-    return data is None or isinstance(data, str | int | float | bool)
+        return all(plain(item, depth + 1, seen) for item in data)
+    if isinstance(data, str):
+        return not re.search("[\ud800-\udfff]", data)
+    if isinstance(data, int | float):
+        return -1e300 < data < 1e300  # false for what is no number too
+    return data is None
 
 
 def problems(text: str, kind: str) -> list[str]:
@@ -115,9 +151,8 @@ def problems(text: str, kind: str) -> list[str]:
         for one in error.errors():
             place = ".".join(str(part) for part in one["loc"] if part not in ("str", "list[str]"))
             said = f'"{place}": {one["msg"].removeprefix("Value error, ")}'
-            found.append(said if place in data else f'"{place}" is required')
-    licences = data.get("license") or []
-    for licence in [licences] if isinstance(licences, str) else licences:
+            found.append(f'"{place}" is required' if one["type"] == "missing" else said)
+    for licence in several(data.get("license")):
         if licence not in LICENCES:
             found.append(f'"license": {licence!r} is none of the Hub\'s, such as apache-2.0, mit')
     return list(dict.fromkeys(found))

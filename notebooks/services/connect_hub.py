@@ -39,6 +39,10 @@ class Connection:
         """The id of the checkpoint that plays a role: the course's here, the small tier's there."""
         return row(role, "small")["id"] if self.real else f"toytown/{role}"
 
+    def revision(self, role: str) -> str:
+        """The revision of that checkpoint: the catalogue's there, the head of main here."""
+        return row(role, "small")["revision"] if self.real else "main"
+
     def texts(self) -> tuple[str, str]:
         """A dataset of short texts, in the column text: its id, and the column of its labels."""
         return ("fancyzhx/ag_news", "label") if self.real else ("toytown/messages", "topic")
@@ -46,18 +50,26 @@ class Connection:
     def mine(self, name: str) -> str:
         """The id of a repository of yours; on the real Hub you are asked how to call it."""
         if self.real:
-            name = input(f"Name of your repository on the Hub [{name}]: ").strip() or name
+            name = _asked(f"Name of your repository on the Hub [{name}]: ") or name
         return f"{self.user}/{name}"
 
     def delete(self, name: str, kind: str = "model") -> None:
         """Remove a repository of yours: here at once, on the real Hub only if you say yes."""
         from huggingface_hub import HfApi
 
-        if self.real and input(f"Delete {name} from the Hub? [y/N] ").strip().lower() != "y":
+        if self.real and _asked(f"Delete {name} from the Hub? [y/N] ").lower() != "y":
             print(f"{name} stays.")
             return
         HfApi().delete_repo(name, repo_type=kind, missing_ok=True)
         print(f"{name} is deleted.")
+
+
+def _asked(question: str) -> str:
+    """What is typed; nothing where nobody sits before the notebook."""
+    try:
+        return input(question).strip()
+    except (EOFError, NotImplementedError):
+        return ""
 
 
 def connect() -> Connection:

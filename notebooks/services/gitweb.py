@@ -3,19 +3,25 @@
 import base64
 import binascii
 from collections.abc import Callable
+from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from a2wsgi import WSGIMiddleware
+from a2wsgi.wsgi_typing import Environ, StartResponse
 from dulwich.errors import HookError, NotGitRepository
 from dulwich.repo import Repo as Git
-from dulwich.server import Backend
+from dulwich.server import Backend, ReceivePackHandler
 from dulwich.web import make_wsgi_chain
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.refusals import Refusal
-from services.repos import MAIN, Repositories, Repository, why_refused
+from services.repos import MAIN, Repositories, Repository, good_ref, why_refused
 
-ENDS = ("/info/refs", "/git-upload-pack", "/git-receive-pack")
+SERVICES = ("git-upload-pack", "git-receive-pack")
+ENDS = ("/info/refs", *(f"/{service}" for service in SERVICES))
+NOTHING = b"0" * 40
 Permit = Callable[[str, str, str, bool], Repository]
 
 
@@ -52,28 +58,106 @@ class GitWeb:
         changed: Callable[[Repository], None],
     ):
         self.app, self.permit = app, permit
-        chain = make_wsgi_chain(_Backend(repositories, changed))
-        self.git = WSGIMiddleware(chain, workers=8)
+        handlers = {SERVICES[1].encode(): _ReceivePack}
+        chain = make_wsgi_chain(_Backend(repositories, changed), handlers=handlers)
+        self.git = WSGIMiddleware(_Calm(chain), workers=8)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Git's requests end in one of three ways."""
         path = scope.get("path", "")
         end = next((end for end in ENDS if path.endswith(end)), None)
-        if scope["type"] != "http" or not end:
+        # What a Space's app calls its pages is its own affair.
+        if scope["type"] != "http" or not end or path.startswith("/run/"):
             await self.app(scope, receive, send)
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         query = parse_qs(scope["query_string"].decode("latin-1"))
-        pushes = "git-receive-pack" in (end[1:], query.get("service", [""])[0])
-        token = token_of(headers.get(b"authorization", ""))
+        first = end == "/info/refs"
+        service = query.get("service", [""])[0] if first else end[1:]
+        kind = "" if first else f"application/x-{service}-request"
+        if service not in SERVICES or scope["method"] != ("GET" if first else "POST"):
+            await Refusal(400, "This is no request of git's (smart HTTP).").response()(
+                scope, receive, send
+            )
+            return
+        if kind not in ("", headers.get(b"content-type")):
+            await Refusal(415, f"Content-Type is not {kind}.").response()(scope, receive, send)
+            return
+        token, pushes = token_of(headers.get(b"authorization", "")), service == SERVICES[1]
         try:
-            self.permit(*located(path.removesuffix(end)), token, pushes)
+            found = self.permit(*located(path.removesuffix(end)), token, pushes)
         except Refusal as refusal:
             # Git asks for a token where it gets a 401, and for no other answer.
             refusal.code = 401 if not token else refusal.code
             await refusal.response(challenge=not token)(scope, receive, send)
             return
+        # To dulwich as it was understood here, so that it can understand nothing else.
+        begin = "" if found.kind == "models" else f"/{found.kind}"
+        asked = f"service={service}".encode() if first else b""
+        # The server has put the pieces of the body together; dulwich would do so once more.
+        rows = [row for row in scope["headers"] if row[0] != b"transfer-encoding"]
+        scope = scope | {
+            "path": f"{begin}/{found.name}{end}",
+            "query_string": asked,
+            "headers": rows,
+        }
         await self.git(scope, receive, send)
+        if pushes and not first:
+            await run_in_threadpool(found.tidy)
+
+
+class _ReceivePack(ReceivePackHandler):
+    """Of dulwich, and not put out by what git says of a clone with --depth: "shallow ...".
+
+    A past that is missing here is noticed when all has come.
+    """
+
+    def handle(self) -> None:
+        read = self.proto.read_pkt_line
+
+        def line() -> bytes | None:
+            found = read()
+            while found and found.startswith(b"shallow "):
+                found = read()
+            return found
+
+        self.proto.read_pkt_line = line
+        super().handle()
+
+
+class _Calm:
+    """Around dulwich: what it cannot read is refused in a sentence, while nothing has been sent."""
+
+    def __init__(self, app: Callable):
+        self.app = app
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
+        head, write = [], []
+
+        def start(status: str, headers: list, exc_info: object = None) -> Callable:
+            head[:] = [status, headers]
+            return send
+
+        def send(piece: bytes) -> None:
+            if not write:
+                write.append(start_response(*head))
+            write[0](piece)
+
+        try:
+            for piece in self.app(environ, start):
+                send(piece)
+            if not write:
+                send(b"")
+        except Exception as error:
+            if write:
+                return []  # git misses the end of it, and says so
+            code = error.status_code if isinstance(error, HTTPException) else 400
+            said = f"What git sent cannot be read ({type(error).__name__})."
+            refused = Refusal(code, error.detail if code != 400 else said).response()
+            headers = [(name, value) for name, value in refused.headers.items()]
+            start_response(f"{code} {HTTPStatus(code).phrase}", headers)
+            return [refused.body]
+        return []
 
 
 class _Backend(Backend):
@@ -99,6 +183,10 @@ class _Update:
     def execute(self, ref: bytes, old: bytes, new: bytes) -> tuple[bytes, bytes]:
         if not ref.startswith((b"refs/heads/", b"refs/tags/")):
             raise HookError("only branches and tags can be pushed")
+        if new != NOTHING and not good_ref(ref.decode("latin-1")):
+            raise HookError("a branch or tag has letters, digits, dots and dashes in its name")
+        if self.git.get_refs().get(ref, NOTHING) != old:
+            raise HookError("it has changed meanwhile: fetch first")
         if set(new) == {ord("0")}:
             if ref == f"refs/heads/{MAIN}".encode():
                 raise HookError(f"{MAIN} cannot be deleted")

@@ -88,7 +88,9 @@ def main(arguments: list[str] | None = None) -> None:
     serving.options(parser, port=8700)
     parser.add_argument("--token", help="with which one may write; else a random one")
     parser.add_argument("--folder", type=Path, help="where to keep repositories; else till the end")
-    parser.add_argument("--models", type=Path, help="a folder of owner/name folders to serve too")
+    parser.add_argument(
+        "--more", type=Path, help="a folder whose models/ and datasets/ to serve too"
+    )
     parser.add_argument(
         "--install", action="store_true", help="let Spaces install what they require"
     )
@@ -100,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="course-hub-"))
     try:
         repositories = Repositories(folder)
-        shelf.fill(repositories, options.models)
+        shelf.fill(repositories, options.more)
         spaces = Spaces(repositories, address, options.install)
         hub = Hub(repositories, spaces, tokens, address, {})
         for repository in list(repositories.known.values()):

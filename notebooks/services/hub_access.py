@@ -15,9 +15,11 @@ from services.repos import Repositories, Repository
 from services.spaces import Spaces
 
 USER, GUEST = "learner", "guest"
+MOST_ROWS = 1_000  # of a page, however many were asked for
+LAST = 253_402_300_799  # 31 December 9999: git takes any number for a time
 Kind = Literal["models", "datasets", "spaces"]
 Name = Annotated[str, Field(max_length=96)]
-Limit = Annotated[int, Query(ge=1, le=1_000)]
+Limit = Annotated[int, Query(ge=1, le=10**9)]
 Cursor = Annotated[str, Query(pattern=r"^\d{0,6}$")]
 
 
@@ -48,7 +50,7 @@ class Hub:
         who = self.who(token)
         found = self.repositories.find(kind, name)
         if not found or (found.facts.private and (not who or who[0] != found.owner)):
-            said = f"Repository not found: {kind}/{name[:100]}."
+            said = f"Repository not found: {f'{kind}/{name}'[:100]!r}."
             raise Refusal(404 if who else 401, said, "RepoNotFound")
         if write and not who:
             raise Refusal(401, "Invalid username or password.")
@@ -111,12 +113,14 @@ class Sent(BaseModel):
 
 def stamp(seconds: float) -> str:
     """A time in the Hub's form."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return datetime.fromtimestamp(min(max(seconds, 0), LAST), UTC).strftime(
+        "%Y-%m-%dT%H:%M:%S.000Z"
+    )
 
 
 def paged(request: Request, rows: list[dict], limit: int, cursor: str) -> JSONResponse:
     """One page of a list, with the address of the next in its header, as clients follow it."""
-    begin = int(cursor or 0)
+    begin, limit = int(cursor or 0), min(limit, MOST_ROWS)
     headers = {}
     if begin + limit < len(rows):
         url = request.url.include_query_params(cursor=str(begin + limit), limit=limit)

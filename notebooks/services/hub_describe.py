@@ -2,6 +2,7 @@
 
 import json
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from services import cards, shelf
@@ -18,16 +19,28 @@ def _described(repository: Repository, commit: str) -> dict:
     card = cards.read(text)
     said = {"cardData": card, "tags": cards.tags(card, text, set(files), repository.kind)}
     if repository.kind == "models":
-        said |= {name: card.get(name) for name in ("pipeline_tag", "library_name")}
+        for name in ("pipeline_tag", "library_name"):  # what git brought may be anything
+            said |= {name: card[name]} if isinstance(card.get(name), str) else {}
         try:
             config = json.loads(repository.text(commit, "config.json") or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             config = {}
         if isinstance(config, dict):
-            said["config"] = {k: config[k] for k in ("architectures", "model_type") if k in config}
+            told = {k: config[k] for k in ("architectures", "model_type") if k in config}
+            said["config"] = told if cards.plain(told) else {}
     if repository.kind == "spaces":
         said["sdk"] = card.get("sdk")
     return said
+
+
+@lru_cache(maxsize=2_000)
+def _parameters(place: Path) -> dict[str, int]:
+    """How many parameters a file holds; nothing where its head is not what it should be."""
+    try:
+        counts = shelf.safetensors_of(place)
+    except (TypeError, RecursionError):
+        return {}
+    return counts if cards.plain(counts) else {}
 
 
 def info(hub: Hub, repository: Repository, revision: str = MAIN, blobs: bool = False) -> dict:
@@ -65,7 +78,7 @@ def info(hub: Hub, repository: Repository, revision: str = MAIN, blobs: bool = F
         counts: dict[str, int] = {}
         for file in weights:
             place = hub.repositories.lfs.path(file.lfs or "")
-            for kind, number in (shelf.safetensors_of(place) if place else {}).items():
+            for kind, number in (_parameters(place) if place else {}).items():
                 counts[kind] = counts.get(kind, 0) + number
         total = sum(counts.values()) or facts.parameters
         if total:

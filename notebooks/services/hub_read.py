@@ -87,6 +87,8 @@ def search(
     limit: Limit = PAGE,
     cursor: Cursor = "",
     full: bool = False,
+    card: Annotated[bool, Query(alias="cardData")] = False,
+    config: bool = False,
     expand: Annotated[list[str], Query()] = [],  # noqa: B006
 ) -> JSONResponse:
     """Repositories that fit all filters; a filter is a tag. The newest first, unless sorted."""
@@ -115,9 +117,10 @@ def search(
     rows.sort(key=lambda row: row.get(key) or 0 if key in ("downloads", "likes") else row[key])
     if direction != "1":
         rows.reverse()
-    if not full and not expand:
+    if not expand:
+        kept = {"siblings": full, "cardData": full or card, "config": config, "usedStorage": full}
         for row in rows:
-            for heavy in ("siblings", "cardData", "config", "usedStorage"):
+            for heavy in (name for name, asked in kept.items() if not asked):
                 row.pop(heavy, None)
     return paged(request, rows, limit, cursor)
 
@@ -233,33 +236,47 @@ def resolve(hub: Hub, repository: Repository, rest: str, request: Request) -> Re
     headers["Content-Disposition"] = f"inline; filename*=UTF-8''{quote(Path(path).name)}"
     # What somebody pushed is never run by a browser as a page of this server.
     headers |= {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
-    if request.headers.get("if-none-match") == headers["ETag"]:
+    known = request.headers.get("if-none-match", "").split(",")
+    if {"*", headers["ETag"]} & {mark.strip().removeprefix("W/") for mark in known}:
         return Response(status_code=304, headers=headers)
     if request.method == "GET" and path == "config.json":
         repository.facts.downloads += 1  # as the Hub counts a model's
+    asked = request.headers.get("range", "")
+    if request.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
+        asked = ""  # what the client has the beginning of was another file
+    part = _part(asked, file.size)
+    if part and part[0] > part[1]:
+        response = Refusal(416, f"{path[:100]!r} has {file.size} bytes.").response()
+        response.headers["Content-Range"] = f"bytes */{file.size}"
+        return response
     if not file.lfs:
-        return _ranged(repository.content(file), request, headers)
+        content, kind = repository.content(file), "text/plain; charset=utf-8"
+        if not part:
+            return Response(content, media_type=kind, headers=headers)
+        headers["Content-Range"] = f"bytes {part[0]}-{part[1]}/{file.size}"
+        return Response(content[part[0] : part[1] + 1], 206, headers, kind)
     if not (place := hub.repositories.lfs.path(file.lfs)):
-        raise Refusal(404, f"The content of {path[:100]} is not here.", "EntryNotFound")
+        raise Refusal(404, f"The content of {path[:100]!r} is not here.", "EntryNotFound")
     headers |= {"X-Linked-ETag": headers["ETag"], "X-Linked-Size": str(file.size)}
+    if not part:  # FileResponse reads the header itself, and refuses what we pass over
+        rows = request.scope["headers"]
+        request.scope["headers"] = [row for row in rows if row[0] != b"range"]
     return FileResponse(place, headers=headers, media_type="application/octet-stream")
 
 
-def _ranged(content: bytes, request: Request, headers: dict[str, str]) -> Response:
-    """A small file: the range that was asked for, or all of it."""
-    kind = "text/plain; charset=utf-8"
-    asked = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", request.headers.get("range", ""))
-    if not asked or asked[0] == "bytes=-" or not content:
-        return Response(content, media_type=kind, headers=headers)
-    if asked[1]:
-        begin, end = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
-    else:
-        begin, end = max(0, len(content) - int(asked[2])), len(content) - 1
-    if begin > end:
-        headers["Content-Range"] = f"bytes */{len(content)}"
-        return Response(status_code=416, headers=headers)
-    headers["Content-Range"] = f"bytes {begin}-{end}/{len(content)}"
-    return Response(content[begin : end + 1], 206, headers, kind)
+def _part(asked: str, size: int) -> tuple[int, int] | None:
+    """The first and the last byte of a range; None: all, as where it cannot be read.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-14.2; several ranges at once are passed over too.
+    """
+    said = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", asked)
+    if not said or asked == "bytes=-" or not size:
+        return None
+    if not said[1]:
+        return max(0, size - int(said[2])), size - 1
+    if said[2] and int(said[1]) > int(said[2]):
+        return None
+    return int(said[1]), min(int(said[2] or size), size - 1)
 
 
 @files.api_route("/{owner}/{name}/resolve/{rest:path}", methods=["GET", "HEAD"])

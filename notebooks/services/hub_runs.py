@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 from urllib.parse import quote
@@ -105,6 +106,7 @@ async def logs(
 
     async def events() -> AsyncIterator[str]:
         sent: tuple | None = None
+        marked = False
         while not await request.is_disconnected() and not hub.spaces.closed.is_set():
             now = list(lines)
             begin = now.index(sent) + 1 if sent in now else 0
@@ -112,6 +114,10 @@ async def logs(
                 stored = {"data": line[1] + "\n", "timestamp": stamp(line[0])}
                 yield f"data: {json.dumps(stored)}\n\n"
                 sent = line
+            if not marked:  # a line of later: who does not follow stops here, and need not wait
+                marked = True
+                later = {"data": "", "timestamp": stamp(time.time() + 2)}
+                yield f"data: {json.dumps(later)}\n\n"
             await asyncio.sleep(0.25)
 
     return StreamingResponse(events(), media_type="text/event-stream")

@@ -1,22 +1,31 @@
 """Routes of the local Hub that write: repositories, branches, commits, large files."""
 
 import base64
-import binascii
 import fnmatch
 import json
 import re
 import secrets
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from services import cards
 from services.hub_access import Hub, HubHere, Kind, Name, Sent, Token, Writable, token
 from services.refusals import Refusal
-from services.repos import MAIN, REGULAR_BYTES, SHA256, Repository, checked_path, pointer
+from services.repos import (
+    MAIN,
+    REGULAR_BYTES,
+    SHA256,
+    Repository,
+    checked_path,
+    good_ref,
+    pointer,
+)
 
 MAX_BYTES = 500_000_000  # of one request: a file, or what git pushes
 COMMIT_BYTES = 40_000_000  # of one commit by the API, its small files in it
@@ -34,7 +43,7 @@ class Setting(Sent):
     """A variable or a secret of a Space."""
 
     key: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
-    value: Annotated[str, Field(max_length=10_000)] = ""
+    value: Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")] = ""
 
 
 class Create(Sent):
@@ -80,7 +89,7 @@ def create(hub: HubHere, token: Token, asked: Create) -> JSONResponse:
     """Make a repository in one's own namespace; private where that is asked."""
     owner = _writer(hub, token)
     if (asked.organization or owner) != owner:
-        said = f"You don't have the rights to create a repo under {asked.organization[:96]}."
+        said = f"You don't have the rights to create a repo under {asked.organization[:96]!r}."
         raise Refusal(403, said)
     kind, name = f"{asked.type or 'model'}s", f"{owner}/{asked.name}"
     if kind == "spaces" and asked.sdk not in ("gradio", "docker", "static"):
@@ -128,10 +137,11 @@ def delete(hub: HubHere, token: Token, asked: Named) -> dict:
 @api.put("/{kind}/{owner}/{name}/settings")
 def settings(repository: Writable, asked: Visibility) -> dict:
     """Make it private, or public."""
-    private = asked.private if asked.private is not None else asked.visibility == "private"
-    repository.facts.private = private
-    repository.save()
-    return {"private": private}
+    if asked.private is not None or asked.visibility:  # else the setting is of another kind
+        private = asked.private if asked.private is not None else asked.visibility == "private"
+        repository.facts.private = private
+        repository.save()
+    return {"private": repository.facts.private}
 
 
 class Start(Sent):
@@ -142,9 +152,11 @@ class Start(Sent):
 
 def _ref(repository: Repository, ref: str, commit: str | None) -> None:
     """Set a new branch or tag; None: remove it."""
-    if not re.fullmatch(r"refs/(heads|tags)/[A-Za-z0-9][A-Za-z0-9._/-]{0,99}", ref):
+    if not good_ref(ref):
         raise Refusal(400, "A branch or tag has letters, digits, dots and dashes in its name.")
     name, known = ref.split("/", 2)[2], repository.refs()
+    if commit and any(one.startswith(f"{ref}/") or ref.startswith(f"{one}/") for one in known):
+        raise Refusal(409, f"{name} and a name that is there already would be file and folder.")
     if (ref in known) == bool(commit):
         said = "is there already" if commit else "is not there"
         raise Refusal(
@@ -229,11 +241,22 @@ def preupload(repository: Writable, revision: str, asked: Preupload) -> dict:
     return {"files": rows}
 
 
+async def pieces(request: Request) -> AsyncIterator[bytes]:
+    """What comes; Refusal, which nobody will read, where its sender breaks off."""
+    try:
+        async for piece in request.stream():
+            yield piece
+    except ClientDisconnect:
+        raise Refusal(499, "The client has gone.") from None
+
+
 @api.post("/{kind}/{owner}/{name}/commit/{revision:path}")
 async def commit(request: Request, hub: HubHere, repository: Writable, revision: str) -> dict:
     """A commit: one line of JSON for its message, one for each file."""
+    if request.query_params.get("create_pr", "0").lower() not in ("0", "false", ""):
+        raise Refusal(400, "There is no pull request on this Hub: commit to a branch.")
     body = b""
-    async for piece in request.stream():
+    async for piece in pieces(request):
         body += piece
         if len(body) > COMMIT_BYTES:
             raise Refusal(
@@ -250,7 +273,7 @@ def _commit(hub: Hub, repository: Repository, revision: str, body: bytes, author
     changes: dict[str, bytes | None] = {}
     header: dict = {}
     refs = repository.refs()
-    if refs and f"refs/heads/{revision}" not in refs:
+    if f"refs/heads/{revision}" not in (refs or {f"refs/heads/{MAIN}"}):
         raise Refusal(
             404, f"{repository.name} has no branch {revision[:100]!r}.", "RevisionNotFound"
         )
@@ -259,30 +282,36 @@ def _commit(hub: Hub, repository: Repository, revision: str, body: bytes, author
         try:
             row = json.loads(line)
             key, value = row["key"], row["value"]
-            path = checked_path(value["path"]) if key != "header" else ""
+            path = "" if key == "header" else value["path"]
+            path = path.removesuffix("/") if key == "deletedFolder" else path
             if key == "header":
-                header = value
-            elif key == "file":
+                header = dict(value)
+                continue
+            checked_path(path)
+            if key == "file":
                 if value.get("encoding") == "base64":
                     content = base64.b64decode(value["content"], validate=True)
                 else:
                     content = value["content"].encode()
                 if len(content) > REGULAR_BYTES:
-                    raise Refusal(413, f"{path[:100]} is larger than 10 MB: send it through LFS.")
+                    raise Refusal(413, f"{path[:100]!r} is larger than 10 MB: send it through LFS.")
                 changes[path] = content
             elif key == "lfsFile":
-                place = hub.repositories.lfs.path(str(value["oid"]))
+                place = hub.repositories.lfs.path(value["oid"])
                 if not place:
-                    raise Refusal(400, f"The content of {path[:100]} has not come.")
+                    raise Refusal(400, f"The content of {path[:100]!r} has not come.")
                 changes[path] = pointer(value["oid"], place.stat().st_size)
-            elif key == "deletedFile":
-                changes[path] = None
-            elif key == "deletedFolder":
-                folder = path.rstrip("/") + "/"
-                changes |= {name: None for name in before if name.startswith(folder)}
+            elif key in ("deletedFile", "deletedFolder"):
+                folder = "" if key == "deletedFile" else f"{path}/"
+                gone = [name for name in before if folder and name.startswith(folder)]
+                gone += [name for name in (path,) if not folder and name in before]
+                if not gone:  # in the words by which the client recognises it
+                    said = f"A file with this name doesn't exist: {path[:100]!r}"
+                    raise Refusal(404, said, "EntryNotFound")
+                changes |= dict.fromkeys(gone)
             else:
                 raise Refusal(400, f"Line {number}: {str(key)[:50]!r} is no part of a commit.")
-        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             said = f"Line {number} of the commit cannot be read ({type(error).__name__})."
             raise Refusal(400, said) from None
     readme = changes.get("README.md")
@@ -321,7 +350,7 @@ class Object(Sent):
     """A file by its content."""
 
     oid: Annotated[str, Field(pattern=SHA256.pattern, min_length=64, max_length=64)]
-    size: Annotated[int, Field(ge=0, le=MAX_BYTES)]
+    size: Annotated[int, Field(ge=0, le=10**15)]
 
 
 class Batch(Sent):
@@ -331,9 +360,21 @@ class Batch(Sent):
     objects: Annotated[list[Object], Field(max_length=1_000)]
 
 
+def _held(repository: Repository, asked: Batch) -> set[str]:
+    """Large files of the repository: of its branches and tags, of their past where it is asked."""
+    held: set[str] = set()
+    for most in (1, 1_000):
+        if asked.operation == "download" and not held.issuperset(one.oid for one in asked.objects):
+            for head in repository.refs().values():
+                for commit in repository.history(head, most=most):
+                    files = repository.files(commit.id.decode()).values()
+                    held |= {file.lfs for file in files if file.lfs}
+    return held
+
+
 def _batch(hub: Hub, repository: Repository, asked: Batch) -> JSONResponse:
     rows = []
-    held = {f.lfs for c in repository.refs().values() for f in repository.files(c).values()}
+    held = _held(repository, asked)
     for one in asked.objects:
         row: dict[str, Any] = {"oid": one.oid, "size": one.size}
         place = hub.repositories.lfs.path(one.oid)
@@ -341,14 +382,16 @@ def _batch(hub: Hub, repository: Repository, asked: Batch) -> JSONResponse:
             # Only what is in this repository: else a private file could be had by its sha256.
             if place and one.oid in held:
                 key = secrets.token_urlsafe(24)
-                hub.uploads[f"get:{key}"] = 0
+                hub.uploads[f"get:{one.oid}:{key}"] = 0
                 href = f"{hub.address}/lfs/{one.oid}?key={key}"
                 row["actions"] = {"download": {"href": href}}
             else:
                 row["error"] = {"code": 404, "message": "The file is not here."}
         elif not place:
             key = secrets.token_urlsafe(24)
-            hub.uploads[f"put:{key}"] = one.size
+            if one.size > MAX_BYTES:
+                raise Refusal(413, f"A file has at most {MAX_BYTES / 1e6:.0f} MB here.")
+            hub.uploads[f"put:{one.oid}:{key}"] = one.size
             row["actions"] = {"upload": {"href": f"{hub.address}/lfs/{one.oid}?key={key}"}}
         rows.append(row)
     while len(hub.uploads) > 10_000:
@@ -377,13 +420,13 @@ def batch_other(
 @files.put("/lfs/{oid}")
 async def lfs_put(request: Request, hub: HubHere, oid: str, key: str = "") -> Response:
     """Take in a large file; its address is the secret that permits it, and says its size."""
-    size = hub.uploads.get(f"put:{key}")
-    if size is None or not SHA256.fullmatch(oid):
+    size = hub.uploads.get(f"put:{oid}:{key}")
+    if size is None:
         raise Refusal(403, "This address takes no file: ask for one.")
     with hub.repositories.lfs.receiving(oid, size) as upload:
-        async for piece in request.stream():
+        async for piece in pieces(request):
             await run_in_threadpool(upload.write, piece)
-    hub.uploads.pop(f"put:{key}", None)
+    hub.uploads.pop(f"put:{oid}:{key}", None)
     return Response()
 
 
@@ -391,6 +434,6 @@ async def lfs_put(request: Request, hub: HubHere, oid: str, key: str = "") -> Re
 def lfs_get(hub: HubHere, oid: str, key: str = "") -> Response:
     """Give out a large file."""
     place = hub.repositories.lfs.path(oid)
-    if f"get:{key}" not in hub.uploads or not place:
+    if f"get:{oid}:{key}" not in hub.uploads or not place:
         raise Refusal(403, "This address gives no file: ask for one.")
     return FileResponse(place, media_type="application/octet-stream")

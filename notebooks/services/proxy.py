@@ -1,10 +1,12 @@
 """Passes requests on to a Space's app, piece by piece, so that its streams stay streams."""
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from services.local import HERE
 from services.refusals import Refusal
@@ -20,9 +22,16 @@ class Proxy:
     """One client for all apps."""
 
     def __init__(self):
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
+        # Let go before the app does (uvicorn: after 5 s), so that none is used as it is closed.
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=32, keepalive_expiry=2
+        )
         time_out = httpx.Timeout(10, read=None, pool=None)
-        self.client = httpx.AsyncClient(limits=limits, timeout=time_out, trust_env=False)
+        # Cookies are between a visitor and an app: kept here, they would go to all of both.
+        none = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        self.client = httpx.AsyncClient(
+            limits=limits, timeout=time_out, trust_env=False, cookies=none
+        )
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -30,30 +39,44 @@ class Proxy:
 
     async def pass_on(self, request: Request, port: int, path: str) -> Response:
         """Ask the app what was asked here. Refusal where it cannot be reached."""
-        headers = [(k, v) for k, v in request.headers.items() if k.lower() not in KEPT_BACK]
-        headers.append(("x-forwarded-host", request.headers.get("host", "")))
-        headers.append(("accept-encoding", "identity"))
+        # As bytes: what clients send in a header need not be ASCII.
+        headers = [(k, v) for k, v in request.headers.raw if k.decode("latin-1") not in KEPT_BACK]
+        headers.append((b"x-forwarded-host", request.headers.get("host", "").encode("latin-1")))
+        headers.append((b"accept-encoding", b"identity"))
         if "content-length" in request.headers:
-            headers.append(("content-length", request.headers["content-length"]))
+            headers.append((b"content-length", request.headers["content-length"].encode()))
         url = httpx.URL(f"http://{HERE}:{port}", raw_path=path.encode("ascii", "replace"))
         has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
         content = request.stream() if has_body else None
         asked = self.client.build_request(request.method, url, headers=headers, content=content)
+        busy = request.app.state.hub.spaces.busy
+        busy[port] += 1
         try:
             answer = await self.client.send(asked, stream=True)
-        except httpx.HTTPError as error:
-            said = f"The Space's app broke off ({type(error).__name__})."
-            raise Refusal(503, said) from None
+        except BaseException as error:
+            busy[port] -= 1
+            if isinstance(error, httpx.HTTPError):
+                said = f"The Space's app broke off ({type(error).__name__})."
+                raise Refusal(503, said) from None
+            if isinstance(error, ClientDisconnect):
+                raise Refusal(499, "The client has gone.") from None
+            raise
+        return _Passed(answer, busy, port)
 
-        async def pieces() -> AsyncIterator[bytes]:
-            # Where the app dies, so does this connection: a client must not take it for an end.
-            try:
-                async for piece in answer.aiter_raw():
-                    yield piece
-            finally:
-                await answer.aclose()
 
-        kept = [(k, v) for k, v in answer.headers.multi_items() if k.lower() not in HOP]
-        response = StreamingResponse(pieces(), answer.status_code)
-        response.raw_headers = [(k.lower().encode(), v.encode("latin-1")) for k, v in kept]
-        return response
+class _Passed(StreamingResponse):
+    """An app's answer, piece by piece. Where the app dies, so does the connection to the client."""
+
+    def __init__(self, answer: httpx.Response, busy: Counter[int], port: int):
+        super().__init__(answer.aiter_raw(), answer.status_code)
+        self.answer, self.busy, self.port = answer, busy, port
+        kept = [(k.lower(), v) for k, v in answer.headers.raw]
+        self.raw_headers = [(k, v) for k, v in kept if k.decode("latin-1") not in HOP]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, and let go of the app however that ends."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.busy[self.port] -= 1
+            await self.answer.aclose()

@@ -11,15 +11,17 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from stat import S_ISDIR
 
+from dulwich.errors import MissingCommitError
 from dulwich.index import commit_tree
 from dulwich.object_store import iter_tree_contents
 from dulwich.objects import Blob, Commit, Tag
+from dulwich.refs import check_ref_format
 from dulwich.repo import Repo as Git
 
 from services.refusals import Refusal
@@ -31,6 +33,7 @@ REGULAR_BYTES = 10_000_000  # a larger file must be in LFS, as on the Hub
 LFS_BYTES = 2_000_000_000  # of all that clients store in one start
 PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
+REF = re.compile(r"refs/(heads|tags)/[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:([0-9a-f]{64})\nsize (\d{1,15})\n"
@@ -89,12 +92,19 @@ def checked_id(name: str) -> str:
     return name
 
 
+def good_ref(ref: str) -> bool:
+    """Whether it is the name of a branch or tag that this Hub takes, as "refs/heads/main"."""
+    return bool(REF.fullmatch(ref)) and check_ref_format(ref.encode())
+
+
 class Lfs:
     """Files by their sha256. Some are read where they lie, such as the course's checkpoints."""
 
     def __init__(self, folder: Path):
         self.folder, self.elsewhere = folder, {}
         folder.mkdir(parents=True, exist_ok=True)
+        for part in folder.glob("*.part"):  # of a Hub that was killed
+            part.unlink()
         self.stored = sum(file.stat().st_size for file in folder.iterdir())
 
     def add(self, sha256: str, file: Path) -> None:
@@ -105,6 +115,11 @@ class Lfs:
         """Where the content lies; None where it has not come."""
         place = self.elsewhere.get(sha256) or self.folder / sha256
         return place if SHA256.fullmatch(sha256) and place.is_file() else None
+
+    def holds(self, sha256: str, size: int) -> bool:
+        """Whether the content is here, and of this size."""
+        place = self.path(sha256)
+        return bool(place) and place.stat().st_size == size
 
     @contextmanager
     def receiving(self, sha256: str, size: int) -> Iterator["Upload"]:
@@ -143,9 +158,10 @@ class Upload:
 class Repository:
     """One repository. Its files change by commits alone."""
 
-    def __init__(self, kind: str, name: str, folder: Path):
-        self.kind, self.name, self.folder = kind, name, folder
+    def __init__(self, kind: str, name: str, folder: Path, lfs: Lfs):
+        self.kind, self.name, self.folder, self.lfs = kind, name, folder, lfs
         self.lock = threading.Lock()
+        self.sound: set[str] = set()  # commits that have been looked at and found good
         stored = folder / "hub.json"
         self.facts = Facts(**json.loads(stored.read_text("utf-8"))) if stored.is_file() else Facts()
 
@@ -159,6 +175,13 @@ class Repository:
         part = self.folder / "hub.json.part"
         part.write_text(json.dumps(asdict(self.facts)), encoding="utf-8")
         part.replace(self.folder / "hub.json")
+
+    def tidy(self, seconds: float = 600) -> None:
+        """Remove what pushes that broke off have left, that long ago."""
+        for part in (self.folder / "objects").glob("tmp_pack_*"):
+            with suppress(OSError):
+                if time.time() - part.stat().st_mtime >= seconds:
+                    part.unlink()
 
     @contextmanager
     def git(self) -> Iterator[Git]:
@@ -184,13 +207,18 @@ class Repository:
         for prefix in ("", "refs/heads/", "refs/tags/"):
             if found := refs.get(prefix + revision):
                 return found
-        if COMMIT.fullmatch(revision):
-            with self.git() as git:
-                if revision.encode() in git.object_store and isinstance(
-                    git[revision.encode()], Commit
-                ):
-                    return revision
+        if COMMIT.fullmatch(revision) and self._sound(revision):
+            return revision
         raise Refusal(404, f"{self.name} has no revision {revision[:100]!r}.", "RevisionNotFound")
+
+    def _sound(self, commit: str) -> bool:
+        """Whether it is a commit of ours. Git keeps what a refused push brought, too: not this."""
+        if commit not in self.sound:
+            with self.git() as git:
+                there = commit.encode() in git.object_store
+                if there and not why_refused(git, commit.encode(), self.lfs):
+                    self.sound.add(commit)
+        return commit in self.sound
 
     def split(self, rest: str) -> tuple[str, str]:
         """Part "revision/path": the revision may hold slashes itself."""
@@ -290,6 +318,9 @@ class Repository:
 def _check_names(paths: Iterable[bytes]) -> None:
     """Refusal for too many files, or where one is a folder of another, or twice but for case."""
     names = set(paths)
+    if len({name.decode("utf-8", "replace").lower() for name in names}) < len(names):
+        said = "Two paths differ in capitals alone: Windows and macOS take them for one."
+        raise Refusal(400, said)
     if len(names) > MOST_FILES:
         raise Refusal(413, f"This Hub keeps at most {MOST_FILES:,} files in a repository.")
     for name in names:
@@ -340,11 +371,15 @@ def why_refused(git: Git, commit: bytes, lfs: Lfs) -> str | None:
             if blob.raw_length() > REGULAR_BYTES:
                 return f"{path} is larger than {REGULAR_BYTES / 1e6:g} MB: use Git LFS"
             said = POINTER.fullmatch(blob.data) if blob.raw_length() < 200 else None
-            if said and not lfs.path(said[1].decode()):
+            if said and not lfs.holds(said[1].decode(), int(said[2])):
                 return f"the content of {path} is not in LFS: run git lfs push"
+        for entry in git.get_walker([seen.id]):
+            entry.commit.check()
     except Refusal as refused:
         return refused.message
-    except (KeyError, UnicodeDecodeError, ValueError, AttributeError) as error:
+    except MissingCommitError:
+        return "its history is not whole: run git fetch --unshallow first"
+    except Exception as error:  # a pack may hold anything at all
         return f"it cannot be read ({type(error).__name__})"
     return None
 
@@ -360,7 +395,8 @@ class Repositories:
             for place in sorted((folder / kind).glob("*/*")):
                 name = f"{place.parent.name}/{place.name}"
                 if (place / "hub.json").is_file():  # else it was never finished
-                    self.known[kind, name] = Repository(kind, name, place)
+                    self.known[kind, name] = Repository(kind, name, place, self.lfs)
+                    self.known[kind, name].tidy(0)
 
     def find(self, kind: str, name: str) -> Repository | None:
         """The repository; None where there is none."""
@@ -378,7 +414,7 @@ class Repositories:
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
             Git.init_bare(str(place), default_branch=MAIN.encode()).close()
-            made = Repository(kind, name, place)
+            made = Repository(kind, name, place, self.lfs)
             made.facts = Facts(private, time.time() if when is None else when)
             made.save()
             self.known[kind, name] = made

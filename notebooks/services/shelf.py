@@ -123,13 +123,15 @@ if __name__ == "__main__":
 def fill(repositories: Repositories, more: Path | None = None) -> None:
     """Put the course's content on the shelf.
 
-    more: a folder whose owner/name folders are models; owner/name@branch is on that branch too.
+    more: a folder with models/owner/name and datasets/owner/name, which are put there first;
+    owner/name@branch stands on that branch, too.
     """
-    for folder in sorted(more.glob("*/*")) if more else ():
-        name, _, branch = folder.name.partition("@")
-        _model(repositories, f"{folder.parent.name}/{name}", folder, branch)
+    for kind in ("models", "datasets"):
+        for folder in sorted(more.glob(f"{kind}/*/*")) if more else ():
+            name, _, branch = folder.name.partition("@")
+            _upload(repositories, kind, f"{folder.parent.name}/{name}", folder, branch)
     for config in sorted((ASSETS / "checkpoints").glob("*/config.json")):
-        _model(repositories, f"{ORG}/{config.parent.name}", config.parent)
+        _upload(repositories, "models", f"{ORG}/{config.parent.name}", config.parent)
     _real_minilm(repositories)
     _cards(repositories)
     for name in DATASETS:
@@ -155,8 +157,10 @@ def _filled(
     return made
 
 
-def _model(repositories: Repositories, name: str, folder: Path, branch: str = "") -> None:
-    """A folder of files as a model; what is large, or weights, as LFS."""
+def _upload(
+    repositories: Repositories, kind: str, name: str, folder: Path, branch: str = ""
+) -> None:
+    """A folder of files as a repository; what is large, or weights, as LFS."""
     files = {}
     for place in sorted(path for path in folder.rglob("*") if path.is_file()):
         path, size = place.relative_to(folder).as_posix(), place.stat().st_size
@@ -166,7 +170,7 @@ def _model(repositories: Repositories, name: str, folder: Path, branch: str = ""
             files[path] = pointer(sha256, size)
         else:
             files[path] = place.read_bytes()
-    _filled(repositories, "models", name, files, "Upload of the checkpoint", branch)
+    _filled(repositories, kind, name, files, "Upload of the checkpoint", branch)
 
 
 def _sha256(place: Path) -> str:
@@ -180,7 +184,7 @@ def _real_minilm(repositories: Repositories) -> None:
     spec = importlib.util.find_spec(facts["micro"]["package"])
     if spec:
         folder = Path(spec.origin).parent / facts["micro"]["folder"]
-        _model(repositories, facts["small"]["id"], folder)
+        _upload(repositories, "models", facts["small"]["id"], folder)
 
 
 # Two that no tier uses, with licences of kinds that the others have not, as their cards on the Hub
@@ -292,11 +296,12 @@ def _dataset(repositories: Repositories, name: str) -> None:
     files = {"README.md": card.encode()}
     for split, part in (("train", train), ("test", test)):
         if part:
-            files[f"data/{split}-00000-of-00001.parquet"] = _parquet(part)
+            files[f"data/{split}-00000-of-00001.parquet"] = parquet(part)
     _filled(repositories, "datasets", f"{ORG}/{name}", files, "The examples")
 
 
-def _parquet(rows: list[dict]) -> bytes:
+def parquet(rows: list[dict]) -> bytes:
+    """Rows as a Parquet file; the columns image and audio hold {"bytes": …, "path": …}."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

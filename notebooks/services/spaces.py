@@ -5,6 +5,7 @@ old one and takes its place when it answers, so that a version that fails never 
 down. What is run is the code of whoever has the token, with this user's rights: no sandbox.
 """
 
+import http.client
 import os
 import shutil
 import socket
@@ -13,9 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections import deque
+from collections import Counter, deque
 from importlib import metadata
 from pathlib import Path
 
@@ -33,6 +32,7 @@ STARTING = ("BUILDING", "APP_STARTING")
 MOST_RUNNING = 4
 LINES, LINE = 1_000, 2_000  # what is kept of a log
 WATCH_SECONDS = 0.2
+DRAIN_SECONDS = 60  # at most, in which a version that is replaced ends what was asked of it
 # What a program needs of its surroundings; no key or token of this user is among it.
 KEPT = """
 PATH LANG LC_ALL SYSTEMROOT TEMP TMP TMPDIR PYTHONPATH OMP_NUM_THREADS MKL_NUM_THREADS
@@ -89,6 +89,8 @@ class Spaces:
         self.repositories, self.address, self.install = repositories, address, install
         self.home = Path(tempfile.mkdtemp(prefix="course-spaces-"))
         self.known: dict[str, Space] = {}
+        self.replaced: set[Version] = set()  # that are being ended
+        self.busy: Counter[int] = Counter()  # requests that are being answered, by port
         self.lock, self.one_build = threading.Lock(), threading.Lock()
         self.closed = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
@@ -110,6 +112,9 @@ class Spaces:
         if repository.facts.paused and not again:
             return
         if not again and space.version and space.version.commit == commit:
+            with self.lock:  # another that is being built, or has failed, is not wanted any more
+                space.asked += 1
+                space.stage, space.message = "RUNNING", ""
             return
         with self.lock:
             space.asked += 1
@@ -146,6 +151,8 @@ class Spaces:
         version = space.version
         if version and version.process.poll() is None:
             return version.port
+        if version:
+            raise Refusal(503, "This Space has just ended: its log says why.")
         raise Refusal(503, f"This Space is not running: {space.stage}. {space.message}".strip())
 
     def close(self) -> None:
@@ -153,6 +160,8 @@ class Spaces:
         self.closed.set()
         for space in list(self.known.values()):
             self.pause(space, "STOPPED")
+        for version in list(self.replaced):
+            version.stop()
         shutil.rmtree(self.home, ignore_errors=True)
 
     # --- how a version is made -------------------------------------------------------------------
@@ -164,27 +173,48 @@ class Spaces:
             folder = Path(tempfile.mkdtemp(dir=self.home))
             version = None
             try:
+                self._stage(space, "BUILDING", turn)
                 with self.one_build:
                     space.log("build", f"===== Build of {commit[:7]} =====")
                     python, app = self._prepare(space, commit, folder)
                     space.log("build", "Build is done.")
-                self._stage(space, "APP_STARTING")
+                self._stage(space, "APP_STARTING", turn)
                 version = self._start(space, commit, folder, python, app)
                 self._wait(space, version, turn)
-            except BuildError as error:
-                where = "run" if error.stage == "RUNTIME_ERROR" else "build"
-                space.log(where, f"Error: {error}")
+            except Exception as error:  # whatever somebody has pushed: the stage must say it
+                failed = _why(error)
+                where = "run" if failed.stage == "RUNTIME_ERROR" else "build"
+                space.log(where, f"Error: {failed}")
                 if version:
                     version.stop()
                 shutil.rmtree(folder, ignore_errors=True)
-                space.stage, space.message = error.stage, str(error)
+                with self.lock:
+                    if turn == space.asked:
+                        space.stage, space.message = failed.stage, str(failed)
                 return
-            self._drop(space)
-            space.version, space.message, space.used = version, "", time.monotonic()
-            space.stage = "RUNNING"
+            old = version  # unless it has come too late
+            with self.lock:
+                if turn == space.asked:
+                    # The new one is there before the old one goes: nobody finds none of them.
+                    old, space.version = space.version, version
+                    space.stage, space.message, space.used = "RUNNING", "", time.monotonic()
+            if old:
+                self.replaced.add(old)
+                threading.Thread(target=self._retire, args=(old,), daemon=True).start()
 
-    def _stage(self, space: Space, stage: str) -> None:
-        space.stage = f"RUNNING_{stage}" if space.version else stage
+    def _retire(self, version: Version) -> None:
+        """End a version that another has replaced, when it has answered what it was asked."""
+        begin = time.monotonic()
+        while not self.closed.wait(2 * WATCH_SECONDS):  # first for who has its port already
+            if not self.busy[version.port] or time.monotonic() - begin > DRAIN_SECONDS:
+                break
+        version.stop()
+        self.replaced.discard(version)
+
+    def _stage(self, space: Space, stage: str, turn: int) -> None:
+        with self.lock:
+            if turn == space.asked:
+                space.stage = f"RUNNING_{stage}" if space.version else stage
 
     def _drop(self, space: Space) -> None:
         version, space.version = space.version, None
@@ -312,13 +342,16 @@ class Spaces:
                 raise BuildError(f"The app ended with exit code {code}.", "RUNTIME_ERROR")
             if turn != space.asked or self.closed.is_set():
                 raise BuildError("Another version, or a stop, was asked for.", "STOPPED")
+            # Not by urllib: it would ask a proxy of the environment, and follow where it is sent.
+            connection = http.client.HTTPConnection(HERE, version.port, timeout=5)
             try:
-                urllib.request.urlopen(f"http://{HERE}:{version.port}/", timeout=5).close()
-                return
-            except urllib.error.HTTPError:
+                connection.request("GET", "/")
+                connection.getresponse()
                 return  # it answers, whatever it says
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 time.sleep(WATCH_SECONDS / 4)
+            finally:
+                connection.close()
         said = f"The app does not answer on port {version.port} after {START_SECONDS} s."
         raise BuildError(f"{said} Does it call launch()?", "RUNTIME_ERROR")
 
@@ -338,11 +371,22 @@ class Spaces:
                         space.stage = "RUNTIME_ERROR"
                         space.message = f"The app ended with exit code {code}."
                         space.log("run", space.message)
+                    elif self.busy[version.port]:
+                        space.used = time.monotonic()
                     elif limit and time.monotonic() - space.used > limit:
                         self._drop(space)
                         space.stage = "SLEEPING"
                 finally:
                     space.lock.release()
+
+
+def _why(error: Exception) -> BuildError:
+    """What went wrong with a build, with the stage that it leads to."""
+    if isinstance(error, BuildError):
+        return error
+    if isinstance(error, Refusal):  # of a path that the card names
+        return BuildError(f"README.md: {error.message}", "CONFIG_ERROR")
+    return BuildError(f"It could not be built or started ({type(error).__name__}: {error})."[:LINE])
 
 
 def unmet(lines: list[str], space: Space) -> list[str]:

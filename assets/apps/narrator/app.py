@@ -1,14 +1,15 @@
 """The Narrator: your picture in, a true description out, with its doubts.
 
-    python assets/apps/narrator/app.py      # then open http://127.0.0.1:7860
+    python assets/apps/narrator/app.py      # then open http://127.0.0.1:7860; --help says more
 
 Each notebook of the course gives it one function, complete in itself, and a test holds the two
 texts together. So far 2.6 counts what the detector sees, 2.7 cuts out what you click on, 2.8
 answers questions about it, which 2.4 takes by ear, 2.1 remembers what "it" is, 2.5 says it aloud,
-2.3 names sounds, 2.2 finds a picture by meaning, 1 lets the model behind an API answer, and 2 says
-which of its models may be sold.
+2.3 names sounds, 2.2 finds a picture by meaning, 1 lets the model behind an API answer, 2 says
+which of its models may be sold, and 2.9 ships a small form of it, which is in the folder space.
 """
 
+import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -212,7 +213,23 @@ def answers(picture: Image.Image, question: str, sure: float = 0.8) -> str:
     return answer if steps.exp().prod() >= sure else f"perhaps {answer}"
 
 
+# From 2.9. Deployment ------------------------------------------------------------------------
+
+
+def ships(folder: str, name: str, settings: dict[str, str], seconds: float = 600) -> str:
+    """Put an app online as a private Space and wait: return the stage in which it ends."""
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    api.create_repo(name, repo_type="space", space_sdk="gradio", private=True, exist_ok=True)
+    for key in settings.keys() - api.get_space_variables(name).keys():
+        api.add_space_variable(name, key, settings[key])
+    api.upload_folder(folder_path=folder, repo_id=name, repo_type="space")
+    return str(api.wait_for_space(name, timeout=seconds, poll_interval=0.5).stage)
+
+
 OWN, API = "its own answerer", "the model behind the API"
+SPACE = Path(__file__).with_name("space")
 ROLES = ("detector", "segmenter", "answerer", "embedder", "listener", "transcriber", "speaker")
 
 # The app -------------------------------------------------------------------------------------
@@ -331,7 +348,18 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
 
 
 def main() -> None:
-    """Load the detector of this tier and serve the page on this machine only."""
+    """Serve the page on this machine only; with --ship NAME put its small form online instead."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument(
+        "--ship", metavar="NAME", help="of the Space, of the Hub that connect() finds"
+    )
+    if name := parser.parse_args().ship:
+        from services.connect_hub import connect
+
+        hub = connect()
+        settings = {"DETECTOR": hub.model("detector"), "REVISION": hub.revision("detector")}
+        print(hub, ships(str(SPACE), f"{hub.user}/{name}", settings))
+        return
     from transformers import pipeline
 
     device = setup(*ROLES)

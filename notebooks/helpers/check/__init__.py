@@ -11,6 +11,7 @@ An answer that makes the function fail (None, a function, an array of another sh
 hint too. Where one wrong answer deserves a hint of its own, give `Verdict(…, hint="…")`.
 """
 
+from helpers.check.deployment import fails_well, own_visitor, smallest_batch
 from helpers.check.detection import own_picture, suppress, two_thresholds
 from helpers.check.embeddings import nothing_found, own_words, refund_bot
 from helpers.check.gemini import own_picture_described, pay_once, two_temperatures
@@ -27,6 +28,7 @@ __all__ = [
     "clean",
     "dialogue",
     "doubt_the_question",
+    "fails_well",
     "invented",
     "lasting_memory",
     "model_for_a_shop",
@@ -40,11 +42,13 @@ __all__ = [
     "own_sentence",
     "own_sound",
     "own_text",
+    "own_visitor",
     "own_voice",
     "own_words",
     "pay_once",
     "pickle_scanner",
     "refund_bot",
+    "smallest_batch",
     "sound_search",
     "subtitles",
     "suppress",
