@@ -1,8 +1,10 @@
 """What every test stands on: the micro tier, the offline guard, and one execution of the notebooks.
 
 COURSE_NO_SKIP=1 (set by .ci/run) turns every skip into a failure: there, nothing may be left out.
+COURSE_SCREENSHOTS=folder keeps a picture there of every page that a test has opened in the browser.
 """
 
+import ast
 import atexit
 import importlib.util
 import os
@@ -12,8 +14,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
@@ -55,6 +59,10 @@ from outputs import code_cells, outputs, tags, text
 sys.path.insert(0, str(ROOT / "assets" / "recipes"))
 from toytown.pictures import FONT
 from toytown.speech import LIBRARY
+
+if TYPE_CHECKING:
+    from gradio import Blocks
+    from gradio_client import Client
 
 needs_font = pytest.mark.skipif(
     not Path(FONT).is_file(), reason="drawing needs the font fonts-noto-color-emoji"
@@ -135,7 +143,7 @@ def cell_with(cells: list[nbformat.NotebookNode], fragment: str) -> str:
 
 
 def defined(cells: list[nbformat.NotebookNode], needed: set[str]) -> dict[str, object]:
-    """What a notebook's own cells define, run here from the first until all that is needed is."""
+    """What a notebook's own cells define, but for its app; run here until all that is needed is."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -145,7 +153,8 @@ def defined(cells: list[nbformat.NotebookNode], needed: set[str]) -> dict[str, o
     space = {"device": "cpu", "checkpoint": checkpoint, "media": media, "drawing": drawing}
     space["check"] = check
     for cell in cells:
-        if {"setup", "exercise", "self-check", "narrator"} & set(tags(cell)):
+        passed_over = {"setup", "exercise", "self-check", "narrator"} & set(tags(cell))
+        if passed_over or "apps.running(" in cell.source:
             continue
         exec(cell.source, space)
         plt.close("all")
@@ -154,6 +163,34 @@ def defined(cells: list[nbformat.NotebookNode], needed: set[str]) -> dict[str, o
     missing = needed - space.keys()
     assert not missing, f"the notebook no longer defines {', '.join(sorted(missing))}"
     return space
+
+
+def built(source: str, names: dict[str, object]) -> "Blocks":
+    """The app of a notebook's cell: all that stands before it is served is run, with these names.
+
+    An app that a cell serves and closes in one `with` is the one that a test can serve again.
+    """
+    steps = ast.parse(source).body
+    serving = [
+        step for step in steps if isinstance(step, ast.With) and "apps.running(" in _head(step)
+    ]
+    assert len(serving) == 1, f"{len(serving)} statements of the cell serve an app"
+    space, before = dict(names), steps[: steps.index(serving[0])]
+    exec(compile(ast.Module(before, []), "the cell of the app", "exec"), space)
+    return space[ast.unparse(serving[0].items[0].context_expr.args[0])]
+
+
+def _head(step: ast.With) -> str:
+    return ", ".join(ast.unparse(item.context_expr) for item in step.items)
+
+
+@contextmanager
+def served(source: str, names: dict[str, object]) -> Iterator["Client"]:
+    """The app of a notebook's cell, served as the notebook does, for as long as a test needs it."""
+    from helpers import apps
+
+    with apps.running(built(source, names)) as visitor:
+        yield visitor
 
 
 def assert_notices_a_slip(source: str, right: str, wrong: str, names: dict[str, object]) -> None:
@@ -216,8 +253,12 @@ def _state(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 @pytest.fixture
-def open_page() -> Iterator[Callable]:
-    """`open_page(address)` opens it in a browser, which finds no machine but this one."""
+def open_page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable]:
+    """`open_page(address)` opens it in a browser, which finds no machine but this one.
+
+    `open_page(address, microphone=file)` gives that browser a microphone which hears this sound
+    once, after a moment of silence, whenever it is switched on.
+    """
     browsers = pytest.importorskip(
         "playwright.sync_api", reason="needs playwright of .ci/requirements-test.txt"
     )
@@ -226,18 +267,64 @@ def open_page() -> Iterator[Callable]:
         pytest.skip("needs Chromium or Chrome (Debian: sudo apt install chromium)")
     # The offline guard is Python's; the browser needs its own.
     alone = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    # Nobody is there to allow a microphone, nor to speak into it.
+    allowed = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    pages = []
 
     with browsers.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=alone)
 
-        def opened(address: str):
+        def opened(address: str, microphone: Path | None = None):
+            heard = _wav(microphone, tmp_path) if microphone else None
+            sound = [*allowed, f"--use-file-for-fake-audio-capture={heard}%noloop"] if heard else []
+            browser = playwright.chromium.launch(executable_path=chromium, args=alone + sound)
             page = browser.new_page(viewport={"width": 1200, "height": 1600})
             page.set_default_timeout(90_000)  # milliseconds, for a busy machine
+            pages.append(page)
             page.goto(address)
             return page
 
         yield opened
-        browser.close()
+        for number, page in enumerate(pages):
+            if folder := os.environ.get("COURSE_SCREENSHOTS"):
+                name = f"{request.node.name.removeprefix('test_')}{number or ''}.png"
+                page.wait_for_timeout(1_000)  # what has just come fades in
+                page.screenshot(path=Path(folder) / name, full_page=True)
+            page.context.browser.close()
+
+
+def _wav(sound: Path, folder: Path) -> Path:
+    """The sound as Chromium's false microphone reads it, behind a second of silence."""
+    import numpy as np
+    import soundfile
+    from helpers import media
+
+    waveform, rate = media.audio(sound, 48_000)
+    soundfile.write(folder / "heard.wav", np.pad(waveform, (rate, 0)), rate, "PCM_16")
+    return folder / "heard.wav"
+
+
+def record(page, seconds: float) -> None:
+    """Record on a page of Gradio's, for some seconds, what the browser's microphone hears."""
+    page.get_by_role("button", name="Record", exact=True).click()
+    stop = page.get_by_role("button", name="Stop", exact=True)
+    stop.wait_for()  # now it records
+    page.wait_for_timeout(1_000 * seconds)
+    with page.expect_response(re.compile(r"/upload\b")):  # before it, the page has no sound yet
+        stop.click()
+    page.get_by_role("button", name="Play", exact=True).wait_for()
+
+
+def value_of(box) -> str:
+    """What a text box of a page holds, as soon as it holds anything."""
+    box.page.wait_for_function("box => box.value", arg=box.element_handle())
+    return box.input_value()
+
+
+def downloaded(page) -> bytes:
+    """What a page of Gradio's gives to download: its one sound or picture, once it has come."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    return download.value.path().read_bytes()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -5,11 +5,11 @@ import tomllib
 
 import pytest
 import torch
-from conftest import ROOT, assert_notices_a_slip, cell_with, defined, printed
+from conftest import ROOT, assert_notices_a_slip, cell_with, defined, printed, served
 
 NAME = "2.1. Intro_to_NLP"
 LIMITS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))["language_notebook"]
-NEEDED = {"Conversation", "told", "translate", "summarise", "rouge", "chat"}
+NEEDED = {"Conversation", "told", "translate", "summarise", "rouge"}
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +86,9 @@ def test_a_name_is_there_until_the_window_is_full_and_then_it_is_gone(names):
 
 
 @pytest.fixture(scope="module")
-def address(names):
-    import gradio as gr
-
-    page = gr.ChatInterface(names["chat"], api_name="chat")
-    _, address, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
-    yield address
-    page.close(verbose=False)
+def address(cells, names):
+    with served(cell_with(cells, "def chat("), names) as visitor:
+        yield visitor.src
 
 
 def test_in_the_browser_it_remembers_your_name(address, open_page):

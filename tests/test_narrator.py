@@ -1,5 +1,6 @@
 """The Narrator's app: a real server on the loopback, asked by the real client."""
 
+import io
 import json
 import sys
 import tomllib
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT
+from conftest import ROOT, downloaded, record, value_of
 from gradio_client import Client, handle_file
 from PIL import Image
 from training import word_error_rate
@@ -22,13 +23,12 @@ LIMITS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))["nar
 @pytest.fixture(scope="module")
 def narrator() -> Iterator[Client]:
     import app
-    from helpers import checkpoint
+    from helpers import apps, checkpoint
     from transformers import pipeline
 
     page = app.build(pipeline("object-detection", model=checkpoint("detector")))
-    _, address, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
-    yield Client(address, verbose=False)
-    page.close()
+    with apps.running(page) as visitor:
+        yield visitor
 
 
 def test_it_says_and_frames_what_is_in_a_picture(narrator: Client):
@@ -227,3 +227,33 @@ def test_an_answer_that_it_is_not_sure_of_comes_with_a_doubt():
     said = answers(picture, "where is this?", sure=0.0)
     assert said == "desert"
     assert answers(picture, "where is this?", sure=1.01) == f"perhaps {said}"
+
+
+# ---- in a browser
+
+
+def test_a_visitor_who_chooses_an_example_reads_and_hears_what_it_shows(narrator, open_page):
+    from app import count, speaks
+    from helpers import media
+
+    page = open_page(narrator.src)
+    page.locator("button.gallery-item").nth(3).click()
+    said = value_of(page.get_by_label("What it says"))
+    kinds = media.examples("detection")[3]["objects"]["category"]
+    assert said == f"I see {count([{'label': kind, 'score': 1.0} for kind in kinds])}."
+    heard, rate = soundfile.read(io.BytesIO(downloaded(page)))
+    voice, its_rate = speaks(said)
+    assert rate == its_rate
+    np.testing.assert_allclose(heard, voice, atol=0.001)
+
+
+def test_a_visitor_who_asks_aloud_sees_the_question_written_and_is_answered(narrator, open_page):
+    page = open_page(narrator.src, microphone=SPEECH / "en-14.ogg")
+    page.get_by_role("tab", name="Ask").click()
+    record(page, seconds=4)
+    question = page.get_by_label("What would you like to know?")
+    said = "Is there a hotel behind the traffic light?"
+    assert word_error_rate([said], [value_of(question)]) <= LIMITS["wer"]
+    question.press("Enter")
+    answer = value_of(page.get_by_label("It says").locator("visible=true"))
+    assert answer in ("no", "perhaps no"), "there is none in the picture"

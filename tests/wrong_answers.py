@@ -46,6 +46,40 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
             ),
         ],
     },
+    "2. Open_Source_Models": {
+        "model_for_a_shop": [
+            ('"facebook/nllb-200-distilled-600M"', "what does nc stand for"),
+            ('"toytown/translator"', "customers write others"),
+            ('"facebook/bart-large-cnn"', "Filter by the task"),
+            ('"facebook/no-such-model"', "copy a name that the search prints"),
+            ("None", "copy a name that the search prints"),
+        ],
+        "own_post": [
+            (
+                '(sort_post, [(row["text"], row["topic"]) for row in post["test"]][:5])',
+                "all of them yours",
+            ),
+            ('(sort_post, [("The dog barks.", "animals")] * 5)', "four words or more"),
+            (
+                '(sort_post, [("My dog ran away from the garden.", "animals")] * 5)',
+                "three topics or more",
+            ),
+            ("sort_post", "five messages of your own"),
+        ],
+        "pickle_scanner": [
+            (
+                "import pickle\ndef answer(stored):\n    pickle.loads(stored)\n    return set()",
+                "never call pickle.loads",
+            ),
+            ("lambda stored: set()", "STACK_GLOBAL takes its names from what came before"),
+            ('lambda stored: {"builtins.print"}', "Only what it imports"),
+            (
+                "import pickletools\ndef answer(stored):\n    return {argument for "
+                "code, argument, _ in pickletools.genops(stored) if code.name == 'GLOBAL'}",
+                "STACK_GLOBAL takes its names",
+            ),
+        ],
+    },
     "2.1. Intro_to_NLP": {
         "invented": [
             ("lambda story, summary: False", "compare every word, the names above all"),
@@ -462,6 +496,51 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
             ("lambda image, question: 'red'", "names a colour of what is not there"),
             ("ask", "names a colour of what is not there"),
             ('"red"', "your function itself"),
+        ],
+    },
+    "2.9. Deployment": {
+        "smallest_batch": [
+            ("1", "more come than go"),
+            ("2", "more come than go"),
+            ("8", "A smaller one does too"),
+            ("2.5", "whole number"),
+            ('"three"', "how many is that in a second"),
+        ],
+        "own_visitor": [
+            (
+                '(photo, here, "It has only ever seen drawings, so it may be wrong.")',
+                "not a scene of Toytown",
+            ),
+            (
+                'mine_ = Path(tempfile.mkdtemp()) / "mine.png"\nmedia.image("cat").save(mine_)\n'
+                'answer = (mine_, "I see nothing I know.", "Sorry.")',
+                "six words or more",
+            ),
+            ('"I see a cat."', "what you would tell a visitor"),
+        ],
+        "fails_well": [
+            ("lambda function: function", "would see a traceback"),
+            (
+                "def answer(function):\n    def door(picture):\n        try:\n"
+                "            return function(picture)\n        except Exception as error:\n"
+                "            raise gr.Error(f'It went wrong: {error}')\n    return door",
+                "Look before you call",
+            ),
+            (
+                "def answer(function):\n    def door(picture):\n"
+                "        if not hasattr(picture, 'width'):\n"
+                "            raise gr.Error('Choose a picture first.')\n"
+                "        return function(picture)\n    return door",
+                "Refuse 10 megapixels",
+            ),
+            (
+                "def answer(function):\n    def door(picture):\n"
+                "        if not hasattr(picture, 'width') or picture.width > 2_000:\n"
+                "            raise gr.Error('Choose a smaller picture first.')\n        try:\n"
+                "            return function(picture)\n        except Exception as error:\n"
+                "            raise gr.Error(f'It went wrong: {error}')\n    return door",
+                "only your log should know",
+            ),
         ],
     },
 }

@@ -1,0 +1,127 @@
+"""Which Hub sections 2 and 2.9 talk to, with whose token, and that it is not shown."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from helpers import checkpoints
+from helpers.checkpoints import Tier
+from services import connect_hub, local
+
+TOKEN = "not-a-token-of-anybody"
+
+
+@pytest.fixture(scope="module")
+def hub():
+    with local.start("hub") as started:
+        yield started
+
+
+def connected(code: str, **variables: str) -> str:
+    """What a new process prints, which has imported nothing of the Hub's yet."""
+    before = (
+        "from services.connect_hub import connect; from helpers import checkpoints; import os\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", before + code],
+        cwd=ROOT / "notebooks",
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def small(hub: local.Local, **more: str) -> dict[str, str]:
+    return {"CI": "", "COURSE_TIER": "small", "HF_ENDPOINT": hub.address} | more
+
+
+def test_on_micro_it_is_this_machine_whatever_token_there_is(hub, tmp_path):
+    code = (
+        "hub = connect(); print(hub); print(hub.real, os.environ['HF_TOKEN'] == hub.token)\n"
+        "print(os.environ['HF_ENDPOINT'] == hub.address, os.environ['HF_HOME'])\n"
+        "from huggingface_hub import HfApi, constants\n"
+        "print(HfApi().whoami()['name'], constants.ENDPOINT == hub.address)\n"
+    )
+    said = connected(code, HF_TOKEN=TOKEN, HF_HOME=str(tmp_path)).splitlines()
+    assert said[0].startswith("this machine, at http://127.0.0.1:")
+    assert said[1] == "False True"
+    assert said[2].startswith("True ")
+    assert said[3] == "learner True"
+    assert TOKEN not in "\n".join(said)
+    assert str(tmp_path) not in said[2], "a cache of its own"
+    assert not os.path.exists(said[2].split()[1]), "which ends with the session"  # noqa: PTH110
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_with_a_token_and_an_answer_it_is_the_real_hub_and_the_token_is_not_shown(hub):
+    code = "hub = connect(); print(hub, hub.real, hub.model('detector'), hub.texts())"
+    said = connected(code, **small(hub, HF_TOKEN=hub.key))
+    assert said.startswith(f"the Hugging Face Hub, at {hub.address}, as learner: there is a token")
+    assert "True facebook/detr-resnet-50" in said
+    assert hub.key not in said
+
+
+def test_the_token_of_hf_auth_login_counts(hub, tmp_path):
+    (tmp_path / "token").write_text(f"{hub.key}\n")
+    said = connected("print(connect().real)", **small(hub, HF_TOKEN="", HF_HOME=str(tmp_path)))
+    assert said == "True\n"
+
+
+def test_without_a_token_it_is_this_machine(hub, tmp_path):
+    said = connected("print(connect())", **small(hub, HF_TOKEN="", HF_HOME=str(tmp_path)))
+    assert "this machine" in said
+    assert "there is no token" in said
+
+
+def test_where_the_hub_does_not_answer_it_is_this_machine(hub):
+    gone = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": TOKEN}
+    said = connected("print(connect())", **(small(hub) | gone))
+    assert "this machine" in said
+    assert "does not answer" in said
+
+
+def test_a_client_that_was_imported_before_is_an_error_that_says_what_to_do():
+    code = "import huggingface_hub\ntry: connect()\nexcept RuntimeError as e: print(e)"
+    assert "restart the kernel" in connected(code)
+
+
+def test_a_cell_that_is_run_again_finds_the_same_hub():
+    assert connected("a, b = connect(), connect(); print(a.address == b.address)") == "True\n"
+
+
+# ---- what is asked of the reader, on the real Hub alone
+
+
+@pytest.fixture
+def real(monkeypatch) -> connect_hub.Connection:
+    monkeypatch.setattr(checkpoints, "_current", Tier("small", "a test asks for it", named=True))
+    return connect_hub.Connection("https://hub", "rosa", "a test", True, TOKEN)
+
+
+def test_on_the_real_hub_the_reader_names_a_repository(real, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda question: " my-own \n")
+    assert real.mine("narrator") == "rosa/my-own"
+    monkeypatch.setattr("builtins.input", lambda question: "")
+    assert real.mine("narrator") == "rosa/narrator"
+    assert TOKEN not in repr(real)
+
+
+def test_nothing_is_deleted_there_unless_the_reader_says_yes(real, monkeypatch, capsys):
+    from huggingface_hub import HfApi
+
+    deleted = []
+    monkeypatch.setattr(HfApi, "delete_repo", lambda self, name, **_: deleted.append(name))
+    for typed in ("", "n", "no"):
+        monkeypatch.setattr("builtins.input", lambda question, typed=typed: typed)
+        real.delete("rosa/narrator", "space")
+    monkeypatch.setattr("builtins.input", lambda question: (_ for _ in ()).throw(EOFError))
+    real.delete("rosa/narrator", "space")
+    assert deleted == []
+    assert capsys.readouterr().out.count("rosa/narrator stays.") == 4
+    monkeypatch.setattr("builtins.input", lambda question: "y")
+    real.delete("rosa/narrator", "space")
+    assert deleted == ["rosa/narrator"]

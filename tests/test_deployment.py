@@ -1,0 +1,159 @@
+"""2.9 Deployment: the Space is called, updated, closed, loaded and killed as the page says."""
+
+import functools
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from conftest import ROOT, cell_with
+from helpers import apps, checkpoint
+
+NAME = "2.9. Deployment"
+SPACE = ROOT / "assets" / "apps" / "narrator" / "space"
+FARM = ROOT / "assets" / "images" / "toytown" / "farm-000.jpg"
+CLIENT = ROOT / "tests" / "vendor" / "gradio_client.js"
+
+
+# ---- what the page shows
+
+
+def test_the_space_says_what_the_notebook_said_and_http_by_hand_says_it_too(cells, said):
+    assert said.count("I see 3 × umbrella, 1 × penguin.") >= 4
+    assert "assert there == here" in cell_with(cells, "client.view_api()")
+    assert "assert by_hand == there" in cell_with(cells, "door.post(")
+    assert re.search(r'event: complete\ndata: \["I see 3', said)
+
+
+def test_it_goes_through_the_stages_to_running(said):
+    assert re.search(r"(BUILDING|APP_STARTING) [\d.]+ s .*RUNNING [\d.]+ s", said)
+    assert "Requirement already satisfied: transformers==5.23.0" in said
+
+
+def test_a_card_with_a_colour_that_the_hub_has_not_is_refused_with_its_field(said):
+    assert "the Hub would take: {'title': 'The Narrator'" in said
+    assert "colorFrom" in said.split("and would not:")[1].splitlines()[0]
+
+
+def test_a_streamed_answer_grows_piece_by_piece(said):
+    first = said.index("I see 3 × umbrella,\n")
+    assert first < said.index("I see 3 × umbrella, 1 × penguin,\n", first)
+
+
+def test_while_it_is_updated_at_most_one_question_fails(said):
+    counts = eval(re.search(r"questions: (\{.*\})", said)[1])
+    assert counts["Hello, Rosa!"] >= 2, "the old one goes on"
+    assert counts["Good day, Rosa!"] == 1, "then the new one answers"
+    assert sum(counts.values()) - counts["Hello, Rosa!"] - 1 <= 1, counts
+
+
+def test_a_private_space_answers_its_owner_alone(said):
+    answers = dict(re.findall(r"^(nobody|a stranger|you) +(\d{3})$", said, re.M))
+    assert answers == {"nobody": "401", "a stranger": "404", "you": "200"}
+
+
+def test_the_load_is_measured_for_both_ways_and_every_crowd(said):
+    rows = re.findall(
+        r"^(one|several) (\d) visitors +([\d.]+) answers/s +waits, ms: +(.*)$", said, re.M
+    )
+    assert [(way, int(n)) for way, n, *_ in rows] == [
+        (way, n) for way in ("one", "several") for n in (1, 2, 4, 8)
+    ]
+    speeds = {(way, int(n)): float(speed) for way, n, speed, _ in rows}
+    assert speeds["several", 8] > speeds["one", 8], "batching raises the throughput of a crowd"
+    for *_, waits in rows:
+        quickest, median, longest = map(int, waits.split())
+        assert 0 < quickest <= median <= longest
+
+
+def test_a_bad_input_gets_a_reason_and_the_next_visitor_an_answer(said):
+    failing = said[said.index("AppError: Choose a picture first.") :]
+    assert failing.count("AppError: ") == 2
+    assert "and then: I see 3 × umbrella, 1 × penguin." in failing
+
+
+def test_a_death_is_an_error_for_all_and_the_hub_says_which(said):
+    assert re.search(r"who was waiting: \w*Error", said)
+    assert re.search(r"who comes next: 503 .*RUNTIME_ERROR.*exit code 1", said)
+    assert "its last line: The app ended with exit code 1." in said
+
+
+def test_a_nap_ends_with_the_next_visitor_who_is_told_when_to_come_back(said):
+    assert re.search(
+        r"^SLEEPING\nawake after [\d.]+ s; told to come back [1-9]\d* times", said, re.M
+    )
+
+
+def test_two_processes_divide_the_pictures(said):
+    rows = re.findall(r"^farm-\d+\.jpg (\d) (\d)$", said, re.M)
+    assert [rank for rank, _ in rows] == ["0"] * 3 + ["1"] * 3
+    assert all(int(things) for _, things in rows)
+
+
+def test_shipping_what_is_there_changes_nothing_and_all_is_deleted_at_the_end(said):
+    assert "learner/narrator RUNNING" in said
+    assert {"learner/narrator is deleted.", "learner/greeter is deleted."} <= set(said.splitlines())
+
+
+def test_the_rules_of_the_load_are_those_of_the_exercise():
+    from helpers.check.deployment import COMING, _answers_a_second
+
+    assert _answers_a_second(2) < COMING < _answers_a_second(3)
+
+
+# ---- the app of the Space, in a browser and from a web page
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The Space's own app, served here."""
+    import os
+
+    os.environ |= {"DETECTOR": checkpoint("detector"), "REVISION": "main"}
+    sys.path.insert(0, str(SPACE))
+    # The Narrator's own app, which another test imports, has this name too.
+    before = sys.modules.pop("app", None)
+    import app
+
+    sys.modules.pop("app")
+    if before:
+        sys.modules["app"] = before
+    sys.path.remove(str(SPACE))
+    with apps.running(app.demo) as visitor:
+        yield visitor.src
+
+
+def test_in_the_browser_it_describes_an_uploaded_picture(address, open_page):
+    page = open_page(address)
+    page.locator("input[type=file]").first.set_input_files(FARM)
+    page.get_by_role("button", name="Describe").click()
+    told = page.get_by_label("What it says")
+    page.wait_for_function("e => e.value.startsWith('I see')", arg=told.element_handle())
+    assert told.input_value() == "I see 3 × umbrella, 1 × penguin."
+
+
+def test_without_a_picture_the_visitor_reads_what_to_do(address, open_page):
+    page = open_page(address)
+    page.get_by_role("button", name="Describe").click()
+    page.get_by_text("Choose a picture first.").wait_for()
+
+
+def test_a_web_page_asks_the_space_with_gradios_own_client(address, open_page):
+    pages = functools.partial(SimpleHTTPRequestHandler, directory=str(SPACE.parent))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), pages)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        page = open_page("about:blank")
+        # The page fetches the client from the web; here that is the same file, from npm.
+        page.route(
+            "https://cdn.jsdelivr.net/npm/@gradio/client@2.7.0/dist/browser.js",
+            lambda route: route.fulfill(path=CLIENT, content_type="text/javascript"),
+        )
+        page.goto(f"http://127.0.0.1:{server.server_port}/page.html?space={address}")
+        page.get_by_label("Picture").set_input_files(FARM)
+        page.get_by_text("I see 3 × umbrella, 1 × penguin.").wait_for()
+    finally:
+        server.shutdown()
+        server.server_close()
