@@ -101,9 +101,9 @@ class GitWeb:
             "query_string": asked,
             "headers": rows,
         }
-        await self.git(scope, receive, send)
         if pushes and not first:
             await run_in_threadpool(found.tidy)
+        await self.git(scope, receive, send)
 
 
 class _ReceivePack(ReceivePackHandler):
