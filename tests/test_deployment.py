@@ -52,11 +52,12 @@ def test_while_it_is_updated_at_most_one_question_fails(said):
 def test_a_private_space_answers_its_owner_alone(said):
     answers = dict(re.findall(r"^(nobody|a stranger|you) +(\d{3})$", said, re.M))
     assert answers == {"nobody": "401", "a stranger": "404", "you": "200"}
+    assert "nobody, at a Space that is not there 401" in said, "it says no more of a private one"
 
 
 def test_the_load_is_measured_for_both_ways_and_every_crowd(said):
     rows = re.findall(
-        r"^(one|several) (\d) visitors +([\d.]+) answers/s +waits, ms: +(.*)$", said, re.M
+        r"^(one|several) (\d) visitors +([\d.]+) answers/s +(\d+ +\d+) ms$", said, re.M
     )
     assert [(way, int(n)) for way, n, *_ in rows] == [
         (way, n) for way in ("one", "several") for n in (1, 2, 4, 8)

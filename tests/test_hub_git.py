@@ -390,6 +390,22 @@ def test_what_could_harm_who_has_it_is_refused_with_a_sentence(mine, repo, api, 
         api.list_repo_tree(repo, revision=odd, expand=True).__next__()
 
 
+def test_what_was_odd_in_the_past_and_is_gone_is_no_obstacle(mine, repo, api):
+    odd = [(MODULE, b"sub", "1" * 40), (LINK, b"link", b"/etc/passwd"), (FILE, b"a.txt", b"one")]
+    past = mine.commit(planted(mine, odd), head(api, repo))
+    made = mine.commit(planted(mine, [(FILE, b"a.txt", b"two")]), past)
+    mine.git("push", "origin", f"{made}:refs/heads/main")
+    assert [one.commit_id for one in api.list_repo_commits(repo)[:2]] == [made, past]
+    assert [row.last_commit.oid for row in api.list_repo_tree(repo, expand=True)] == [made]
+    with pytest.raises(RevisionNotFoundError):
+        api.list_repo_files(repo, revision=past)
+    asked = {"operation": "download", "objects": [{"oid": "1" * 64, "size": 5}]}
+    kind = {"content-type": "application/vnd.git-lfs+json"}
+    address = f"{api.endpoint}/{repo}.git/info/lfs/objects/batch"
+    answer = httpx.post(address, headers=kind, json=asked)
+    assert answer.json()["objects"][0]["error"]["code"] == 404
+
+
 def test_of_several_branches_the_good_ones_are_taken(mine, repo, api):
     odd = mine.commit(planted(mine, ODD["a link"][0]), head(api, repo))
     good = mine.write("a.txt", "one")

@@ -238,9 +238,9 @@ def test_a_log_that_is_followed_goes_on(space):
     stream = space.api.fetch_space_logs(space.name, follow=True)
     assert "startup" in next(stream)
     assert "Ready" in next(stream)
-    with pytest.raises(httpx.HTTPError):
-        space.get("/half")
-    assert "exit code 4" in next(stream)
+    space.get("/end")
+    assert any("It ends here." in line for line in stream)
+    assert any("exit code 3" in line for line in stream)
     stream.close()
 
 

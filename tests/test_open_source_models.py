@@ -38,6 +38,8 @@ def test_each_filter_finds_what_it_asks_for_and_no_more(said):
         (["gpl-3.0"], "yes, if you share alike"),
         (["cc-by-sa-4.0"], "yes, if you share alike"),
         (["llama2"], "read its conditions"),
+        (["gpl-3.0", "llama2"], "read its conditions"),
+        (["gpl-3.0", "mit"], "yes, if you share alike"),
         (["bigscience-bloom-rail-1.0"], "read its conditions"),
         (["other"], "unknown: ask the owner"),
         (["mit", "unknown"], "unknown: ask the owner"),
@@ -96,7 +98,7 @@ def test_the_fine_tuned_model_sorts_new_messages_as_its_curve_says(said):
     )
     assert before <= LIMITS["untrained_at_most"]
     assert after >= LIMITS["accuracy"]
-    right, of = map(int, re.search(r"^(\d+) of (\d+) right", said, re.M).groups())
+    right, of = map(int, re.search(r"^(\d+) of (\d+) right; wrong:", said, re.M).groups())
     assert (of, right / of) == (40, pytest.approx(after, abs=0.026)), "as loaded back by its name"
     assert "learner/town-post private" in said
 

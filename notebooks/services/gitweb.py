@@ -154,8 +154,7 @@ class _Calm:
             code = error.status_code if isinstance(error, HTTPException) else 400
             said = f"What git sent cannot be read ({type(error).__name__})."
             refused = Refusal(code, error.detail if code != 400 else said).response()
-            headers = [(name, value) for name, value in refused.headers.items()]
-            start_response(f"{code} {HTTPStatus(code).phrase}", headers)
+            start_response(f"{code} {HTTPStatus(code).phrase}", list(refused.headers.items()))
             return [refused.body]
         return []
 

@@ -336,6 +336,8 @@ def _files(repository: Repository, commit: str) -> dict[str, File]:
     with repository.git() as git:
         found = {}
         for entry in iter_tree_contents(git.object_store, git[commit.encode()].tree):
+            if entry.mode not in MODES:
+                continue  # of a commit that only git shows: its head has no such thing
             path, blob = entry.path.decode("utf-8", "replace"), git[entry.sha]
             size, lfs, pointer = blob.raw_length(), None, 0
             if size < 200 and (said := POINTER.fullmatch(blob.data)):
