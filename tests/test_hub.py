@@ -263,7 +263,7 @@ def test_a_dataset_and_a_space_are_described_too(nobody, hub):
     assert space.sdk == "gradio"
     assert space.host == f"{hub.address}/run/toytown/hello/"
     assert space.card_data.title == "Hello, Toytown"
-    assert space.runtime.stage == "NO_APP_FILE", "nobody has started it"
+    assert space.runtime.stage == "SLEEPING", "nobody has asked it for anything"
 
 
 def test_of_a_real_checkpoint_the_card_is_here_and_the_weights_are_not(nobody, tmp_path):
@@ -763,7 +763,8 @@ def test_a_private_one_looks_to_others_like_one_that_is_not_there(http, hub, hid
 
 def test_a_setting_of_another_kind_does_not_make_it_public(api, nobody, hidden):
     name, _, _ = hidden
-    api.update_repo_settings(name, gated="auto")
+    with pytest.raises(BadRequestError, match="no other setting"):
+        api.update_repo_settings(name, gated="auto")
     assert api.model_info(name).private
     with pytest.raises(RepositoryNotFoundError):
         nobody.model_info(name)

@@ -515,6 +515,9 @@ def test_a_private_space_answers_its_owner_alone(space, hub, api):
     assert space.get(Authorization="Bearer hf_nobody").status_code == 401
     for header in ("Authorization", "X_HF_Authorization"):
         assert space.get(**{header: f"Bearer {hub.key}"}).text == "Only for me"
+    other = f"{hub.address}/run/learner/nothing"
+    before = [httpx.options(address) for address in (space.address, other)]
+    assert {(one.status_code, one.text) for one in before} == {(204, "")}, "a browser's question"
     guest = HfApi(endpoint=hub.address, token=hub.guest)
     for attempt in (guest.get_space_runtime, guest.space_info, guest.fetch_space_logs):
         with pytest.raises(RepositoryNotFoundError):
@@ -650,9 +653,11 @@ def test_what_nobody_uses_goes_to_sleep_and_the_next_request_wakes_it(space):
     assert space.stage == "RUNNING"
 
 
-def test_who_wakes_one_that_is_slow_is_told_to_ask_again(space):
-    space.commit(app__py=app(seconds=4))
-    space.until("RUNNING")
+def test_who_wakes_one_that_is_slow_is_told_to_ask_again(space, tmp_path):
+    slow = tmp_path / "from now on"
+    begin = f"import os, time\ntime.sleep(4 * os.path.exists({str(slow)!r}))\n"
+    space.run(app__py=begin + app())
+    slow.touch()
     sleepy(space, 1)
     space.until("SLEEPING", 10)
     sleepy(space, -1)

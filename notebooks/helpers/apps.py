@@ -24,7 +24,7 @@ def running(app: "Blocks", share: bool = False) -> Iterator["Client"]:
     quietly = {"prevent_thread_lock": True, "quiet": True, "inline": False}
     for last in (False, False, True):
         try:
-            app.launch(server_name=HERE, server_port=_free_port(), share=share, **quietly)
+            app.launch(server_name=HERE, server_port=free_port(), share=share, **quietly)
             break
         except OSError:  # another notebook, beside this one, was quicker
             if last:
@@ -37,7 +37,8 @@ def running(app: "Blocks", share: bool = False) -> Iterator["Client"]:
         app.close(verbose=False)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody has, just now."""
     with socket.socket() as probe:
         probe.bind((HERE, 0))
         return probe.getsockname()[1]

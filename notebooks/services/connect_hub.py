@@ -3,6 +3,7 @@
 import atexit
 import importlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -105,9 +106,10 @@ def _here(why: str) -> Connection:
     if address != server.address:
         home = tempfile.mkdtemp(prefix="course-hf-home-")
         atexit.register(shutil.rmtree, home, ignore_errors=True)
+        for name in list(os.environ):  # HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HUB_OFFLINE ...
+            if re.match("HF_|HUGGING_?FACE_", name) and "DISABLE" not in name:
+                del os.environ[name]
         os.environ["HF_HOME"] = home
-        for name in ("HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_TOKEN_PATH"):
-            os.environ.pop(name, None)
     os.environ |= {
         "HF_ENDPOINT": server.address,
         "HF_TOKEN": server.key,

@@ -10,7 +10,6 @@ answered.
 
 import argparse
 import json
-import os
 import re
 import secrets
 import sys
@@ -417,11 +416,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--max-megabytes", type=float, default=MAX_BYTES / 1e6, help="of a file")
     options = parser.parse_args(arguments)
-    given = os.environ.pop("COURSE_SERVICE_KEY", None)
+    given = serving.keys(options.child)
     keys = dict.fromkeys(
-        options.key or [given or secrets.token_urlsafe(24)], Quota(options.requests_per_minute)
+        options.key or [given.get("key") or secrets.token_urlsafe(24)],
+        Quota(options.requests_per_minute),
     )
-    if guest := os.environ.pop("COURSE_SERVICE_GUEST", None):
+    if guest := given.get("guest"):
         keys[guest] = GUEST
     listener, address, names = serving.listen(options.host, options.port)
     try:

@@ -43,7 +43,7 @@ class Guard:
     hosts: names by which the server may be called, against DNS rebinding
     (https://owasp.org/www-community/attacks/DNS_Rebinding). gate: looks at the headers of each
     request and raises Refused. at_once: requests that are worked on; as many as `waiting` wait for
-    their turn. answer: makes a response of a refusal.
+    their turn. answer: makes a response of a refusal. json_bytes: of a body in JSON, if fewer.
     """
 
     def __init__(
@@ -55,9 +55,10 @@ class Guard:
         at_once: int = 32,
         waiting: int = 128,
         answer: Callable[[Refused], Response] = in_googles_form,
+        json_bytes: int | None = None,
     ):
         self.app, self.hosts, self.gate, self.answer = app, hosts, gate, answer
-        self.max_bytes = max_bytes
+        self.max_bytes, self.json_bytes = max_bytes, json_bytes or max_bytes
         self.places, self.waiting, self.most = asyncio.Semaphore(at_once), 0, waiting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +69,9 @@ class Guard:
         try:
             headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
             self._check_host(headers.get(b"host", ""))
-            self._check_size(headers.get(b"content-length", "0"))
+            kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
+            most = self.json_bytes if kind == "application/json" else self.max_bytes
+            self._check_size(headers.get(b"content-length", "0"), most)
             if self.gate:
                 self.gate(scope, headers)
             if self.waiting >= self.most:
@@ -82,7 +85,7 @@ class Guard:
         finally:
             self.waiting -= 1
         try:
-            await self.app(scope, self._bounded(receive), send)
+            await self.app(scope, self._bounded(receive, most), send)
         finally:
             self.places.release()
 
@@ -91,13 +94,13 @@ class Guard:
         if name.lower() not in self.hosts:
             raise Refused(403, "This server is not called by that name.", "Host")
 
-    def _check_size(self, length: str) -> None:
+    def _check_size(self, length: str, most: int) -> None:
         if not length.isdigit():
             raise Refused(400, "Content-Length is no number.", "Content-Length")
-        if int(length) > self.max_bytes:
-            raise Refused(413, self._too_large)
+        if int(length) > most:
+            raise Refused(413, _too_large(most))
 
-    def _bounded(self, receive: Receive) -> Receive:
+    def _bounded(self, receive: Receive, most: int) -> Receive:
         came, more = 0, True
 
         async def bounded() -> Message:
@@ -109,15 +112,15 @@ class Guard:
                 raise HTTPException(408, "The body of the request does not come.") from None
             more = message.get("more_body", False)
             came += len(message.get("body", b""))
-            if came > self.max_bytes:
-                raise HTTPException(413, self._too_large)
+            if came > most:
+                raise HTTPException(413, _too_large(most))
             return message
 
         return bounded
 
-    @property
-    def _too_large(self) -> str:
-        return f"The request is too large: at most {self.max_bytes / 1e6:.0f} MB."
+
+def _too_large(most: int) -> str:
+    return f"The request is too large: at most {most / 1e6:.0f} MB."
 
 
 class Keys:

@@ -8,7 +8,6 @@ huggingface.co: search, read, download, create, commit, push by git, run Spaces.
 """
 
 import argparse
-import os
 import secrets
 import shutil
 import tempfile
@@ -55,6 +54,7 @@ def app_of(hub: Hub, hosts: tuple[str, ...]) -> FastAPI:
         Guard,
         hosts=hosts,
         max_bytes=hub_write.MAX_BYTES,
+        json_bytes=hub_write.JSON_BYTES,
         at_once=256,
         waiting=512,
         answer=lambda refused: Refusal(refused.code, refused.message).response(),
@@ -95,9 +95,11 @@ def main(arguments: list[str] | None = None) -> None:
         "--install", action="store_true", help="let Spaces install what they require"
     )
     options = parser.parse_args(arguments)
-    given, guest = (os.environ.pop(f"COURSE_SERVICE_{name}", None) for name in ("KEY", "GUEST"))
-    key = options.token or given or secrets.token_urlsafe(24)
-    tokens = {key: (USER, True)} | ({guest: (GUEST, False)} if guest else {})
+    given = serving.keys(options.child)
+    key = options.token or given.get("key") or secrets.token_urlsafe(24)
+    tokens = {key: (USER, True)}
+    if guest := given.get("guest"):
+        tokens[guest] = (GUEST, False)
     listener, address, names = serving.listen(options.host, options.port)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="course-hub-"))
     try:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
+from starlette.concurrency import run_in_threadpool
 
 from services.hub_access import (
     Cursor,
@@ -128,6 +129,12 @@ def search(
 # --- one repository, read ------------------------------------------------------------------------
 
 
+@api.get("/{kind}/{name}")
+def without_owner(kind: Kind, name: Name) -> None:
+    """A name of the Hub's first years, such as gpt2: none of them is here."""
+    raise Refusal(404, f"Repository not found: {f'{kind}/{name}'!r}.", "RepoNotFound")
+
+
 @api.get("/{kind}/{owner}/{name}")
 def described(hub: HubHere, repository: Readable, blobs: bool = False) -> dict:
     """What is known of a repository at the head of main."""
@@ -208,6 +215,10 @@ async def paths_info(request: Request, repository: Readable, revision: str) -> l
     form = await request.form(max_fields=1_100, max_part_size=2_000)
     paths = [str(path) for path in form.getlist("paths")]
     expand = str(form.get("expand", "")).lower() == "true"
+    return await run_in_threadpool(_paths, repository, revision, paths, expand)
+
+
+def _paths(repository: Repository, revision: str, paths: list[str], expand: bool) -> list[dict]:
     commit = repository.commit_of(revision)
     there, folders, found = repository.files(commit), repository.trees(commit), []
     for path in paths:

@@ -10,7 +10,6 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 
 from services.hub_access import Hub, HubHere, Name, Own, Sent, Shown, Token, stamp
 from services.hub_describe import runtime
@@ -111,7 +110,7 @@ async def logs(
             now = list(lines)
             begin = now.index(sent) + 1 if sent in now else 0
             for line in now[begin:]:
-                stored = {"data": line[1] + "\n", "timestamp": stamp(line[0])}
+                stored = {"data": line[2] + "\n", "timestamp": stamp(line[1])}
                 yield f"data: {json.dumps(stored)}\n\n"
                 sent = line
             if not marked:  # a line of later: who does not follow stops here, and need not wait
@@ -133,14 +132,26 @@ async def run(
 ) -> Response:
     """What is asked of a Space's app goes to it; of a private one, with its owner's token only."""
     full = f"{owner}/{name}"
-    repository = hub.repositories.find("spaces", full)
-    # A browser asks whether it may send a token before it sends it.
-    if not (request.method == "OPTIONS" and repository):
-        repository = hub.permit("spaces", full, token)
-    port = await run_in_threadpool(hub.spaces.port, repository)
+    # A browser asks whether it may send a token before it sends it. The answer is the same whether
+    # there is such a Space or not: else it would tell of private ones.
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=_preflight(request))
+    repository = hub.permit("spaces", full, token)
+    port = await hub.spaces.port(repository)
     raw = request.scope.get("raw_path", b"").partition(b"?")[0].decode("latin-1")
     rest = raw.split(f"/run/{quote(owner)}/{quote(name)}", 1)[-1] or "/"
     query = request.url.query
     return await request.app.state.proxy.pass_on(
         request, port, f"{rest}?{query}" if query else rest
     )
+
+
+def _preflight(request: Request) -> dict[str, str]:
+    """What pages of other addresses may send: https://fetch.spec.whatwg.org/#cors-protocol."""
+    return {
+        "Access-Control-Allow-Origin": request.headers.get("origin", "*"),
+        "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, PATCH",
+        "Access-Control-Allow-Headers": request.headers.get("access-control-request-headers", "*"),
+        "Access-Control-Allow-Credentials": "true",
+        "Vary": "Origin",
+    }

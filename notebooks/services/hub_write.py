@@ -28,6 +28,7 @@ from services.repos import (
 )
 
 MAX_BYTES = 500_000_000  # of one request: a file, or what git pushes
+JSON_BYTES = 4_000_000  # of one request in JSON, which is read whole before it is understood
 COMMIT_BYTES = 40_000_000  # of one commit by the API, its small files in it
 LFS_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".onnx", ".parquet", ".zip", ".gz", ".npz")
 ATTRIBUTES = "".join(
@@ -107,6 +108,7 @@ def create(hub: HubHere, token: Token, asked: Create) -> JSONResponse:
     if kind == "spaces":
         first["README.md"] = _first_card(asked.name, asked.sdk).encode()
     made.commit(first, "initial commit", owner)
+    hub.spaces.changed(made)
     return JSONResponse({"url": hub.url(made), "name": name, "id": name})
 
 
@@ -137,11 +139,12 @@ def delete(hub: HubHere, token: Token, asked: Named) -> dict:
 @api.put("/{kind}/{owner}/{name}/settings")
 def settings(repository: Writable, asked: Visibility) -> dict:
     """Make it private, or public."""
-    if asked.private is not None or asked.visibility:  # else the setting is of another kind
+    if asked.private is not None or asked.visibility:
         private = asked.private if asked.private is not None else asked.visibility == "private"
         repository.facts.private = private
         repository.save()
-    return {"private": repository.facts.private}
+        return {"private": repository.facts.private}
+    raise Refusal(400, "This Hub changes who may see a repository, and no other setting.")
 
 
 class Start(Sent):

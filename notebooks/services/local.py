@@ -6,14 +6,17 @@ import secrets
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from helpers.apps import HERE
 from helpers.checkpoints import current_tier
 
 NOTEBOOKS = Path(__file__).resolve().parents[1]
-HERE = "127.0.0.1"
+# Whose values no service needs, nor an app that it runs.
+THEIRS = ("TOKEN", "API_KEY", "SECRET", "PASSWORD", "CREDENTIAL")
 
 
 @dataclass
@@ -38,7 +41,7 @@ class Local:
         if self.process.stdin:
             self.process.stdin.close()
         try:
-            self.process.wait(10)
+            self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -50,23 +53,29 @@ class Local:
         self.stop()
 
 
+def without_secrets() -> dict[str, str]:
+    """This process's environment without what looks like a key, a token or a password."""
+    items = os.environ.items()
+    return {name: value for name, value in items if not any(one in name.upper() for one in THEIRS)}
+
+
 def start(name: str = "gemini", *options: str) -> Local:
     """Start `python -m services.<name>` on a free port, with a random key, and wait for its word.
 
-    options: of its command line. It runs on this session's tier. The key goes by the environment,
-    since anybody on the machine can read a command line. The service reads its standard input,
-    which the system closes when this process ends, however it ends.
+    options: of its command line. It runs on this session's tier. Its keys go by its standard input,
+    since other programs can read a command line, and some an environment; no token of the user's is
+    passed on. The system closes that input when this process ends, however it ends, and the service
+    notices.
 
     Raises RuntimeError if it does not start, with its last word.
     """
     key, guest = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
-    environment = {"COURSE_SERVICE_KEY": key, "COURSE_SERVICE_GUEST": guest}
-    environment["COURSE_TIER"] = current_tier().name
+    environment = without_secrets() | {"COURSE_TIER": current_tier().name}
     errors = tempfile.TemporaryFile("a+", encoding="utf-8", errors="replace")  # noqa: SIM115 - kept
     process = subprocess.Popen(
         [sys.executable, "-m", f"services.{name}", "--port", "0", "--child", *options],
         cwd=NOTEBOOKS,
-        env=os.environ | environment,
+        env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
@@ -75,6 +84,9 @@ def start(name: str = "gemini", *options: str) -> Local:
         start_new_session=True,
     )
     started = Local("", key, guest, process, errors)
+    with suppress(OSError):  # it has ended already: its log says why
+        process.stdin.write(json.dumps({"key": key, "guest": guest}) + "\n")
+        process.stdin.flush()
     line = process.stdout.readline()
     if not line:
         why = (started.log().splitlines() or ["it said nothing"])[-1]

@@ -32,6 +32,8 @@ MOST_FILES, MOST_REPOS = 2_000, 500
 REGULAR_BYTES = 10_000_000  # a larger file must be in LFS, as on the Hub
 LFS_BYTES = 2_000_000_000  # of all that clients store in one start
 PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
+# .git in two spellings, and what Windows takes for a device whatever ending it has.
+WINDOWS = re.compile(r"\.git|git~\d+|(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 COMMIT = re.compile(r"[0-9a-f]{40}")
 REF = re.compile(r"refs/(heads|tags)/[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -75,7 +77,7 @@ def checked_path(path: str) -> str:
     """
     parts = path.split("/")
     for part in parts:
-        reserved = part in ("", ".", "..") or part.lower() == ".git" or part[-1] in ". "
+        reserved = part in ("", ".", "..") or part[-1] in ". " or WINDOWS.fullmatch(part)
         if reserved or len(part.encode("utf-8", "replace")) > 255:
             raise Refusal(400, f"{path[:100]!r} is no path of a file in a repository.")
     if len(path) > 1_000 or re.search(r'[\x00-\x1f\x7f\\:*?"<>|\ud800-\udfff]', path):
@@ -101,7 +103,7 @@ class Lfs:
     """Files by their sha256. Some are read where they lie, such as the course's checkpoints."""
 
     def __init__(self, folder: Path):
-        self.folder, self.elsewhere = folder, {}
+        self.folder, self.elsewhere, self.lock = folder, {}, threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         for part in folder.glob("*.part"):  # of a Hub that was killed
             part.unlink()
@@ -124,19 +126,33 @@ class Lfs:
     @contextmanager
     def receiving(self, sha256: str, size: int) -> Iterator["Upload"]:
         """Take in a file piece by piece; it is there only when it is whole and is what it says."""
-        if self.stored + size > LFS_BYTES:
-            raise Refusal(413, f"This Hub keeps at most {LFS_BYTES / 1e9:g} GB of large files.")
-        upload = Upload(self.folder / f"{sha256}.{time.monotonic_ns()}.part", size)
+        with self.lock:
+            if self.stored + size > LFS_BYTES:
+                raise Refusal(413, f"This Hub keeps at most {LFS_BYTES / 1e9:g} GB of large files.")
+            self.stored += size
+        upload, before = None, self.holds(sha256, size)
         try:
+            upload = Upload(self.folder / f"{sha256}.{time.monotonic_ns()}.part", size)
             yield upload
             upload.file.close()
             if upload.digest.hexdigest() != sha256 or upload.came != size:
                 raise Refusal(422, "The content is not that of this sha256 and size.")
             upload.place.replace(self.folder / sha256)
-            self.stored += size
         finally:
-            upload.file.close()
-            upload.place.unlink(missing_ok=True)
+            if upload:
+                upload.file.close()
+                upload.place.unlink(missing_ok=True)
+            with self.lock:
+                if before or not self.holds(sha256, size):
+                    self.stored -= size
+
+    def forget(self, sha256: str) -> None:
+        """Remove a file that no repository holds any more."""
+        place = self.folder / sha256
+        with self.lock, suppress(OSError):
+            size = place.stat().st_size
+            place.unlink()
+            self.stored -= size
 
 
 class Upload:
@@ -257,6 +273,15 @@ class Repository:
             paths = [path.encode()] if path else None
             walk = git.get_walker([commit.encode()], paths=paths, max_entries=most)
             return [entry.commit for entry in walk]
+
+    def large(self) -> set[str]:
+        """The sha256 of all that it holds, or has held, in LFS."""
+        found: set[str] = set()
+        for head in set(self.refs().values()):
+            for commit in self.history(head, most=10_000):
+                files = self.files(commit.id.decode()).values()
+                found |= {file.lfs for file in files if file.lfs}
+        return found
 
     def trees(self, commit: str) -> dict[str, str]:
         """The folders of a commit by their paths, each with its name in git."""
@@ -425,6 +450,11 @@ class Repositories:
     def delete(self, repository: Repository) -> None:
         """Remove it, its files and its history."""
         with self.lock, repository.lock:
+            gone = repository.large()
             self.known.pop((repository.kind, repository.name), None)
+            for other in self.known.values() if gone else ():
+                gone -= other.large()
+            for sha256 in gone:
+                self.lfs.forget(sha256)
             (repository.folder / "hub.json").unlink(missing_ok=True)
             shutil.rmtree(repository.folder, ignore_errors=True)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import signal
 import socket
 import sys
 import threading
@@ -15,6 +16,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from services.local import HERE
+
+
+def keys(child: bool) -> dict[str, str]:
+    """What whoever started this service has made up for it: key, and guest."""
+    return json.loads(sys.stdin.readline() or "{}") if child else {}
 
 
 def number(most: int) -> Callable[[str], int]:
@@ -46,7 +52,7 @@ def listen(host: str, port: int) -> tuple[socket.socket, str, tuple[str, ...]]:
         sys.exit(f"Port {port} of {host} cannot be had ({error}): take another.")
     port = listener.getsockname()[1]
     names = (host.lower(),)
-    if host in ("0.0.0.0", "::"):  # every address of this machine, and its name
+    if host == "0.0.0.0":  # every address of this machine, and its name
         rows = [row for rows in psutil.net_if_addrs().values() for row in rows]
         found = [row.address for row in rows if row.family == socket.AF_INET]
         found.sort(key=lambda one: one.startswith("127."))
@@ -58,8 +64,13 @@ def serve(app: ASGIApp, listener: socket.socket, address: str, child: bool, keys
     """Serve until somebody stops it; keys: what is said of them at the start."""
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
     threading.Thread(target=_announce, args=(server, child, address, keys), daemon=True).start()
+    signal.signal(signal.SIGTERM, _interrupt)  # else what was made for this run would stay
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _announce(server: uvicorn.Server, child: bool, address: str, keys: str) -> None:

@@ -7,6 +7,7 @@ It imports nothing of the course: a Space has its own folder and the installed p
 
 import os
 import runpy
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -18,7 +19,9 @@ def main() -> None:
 
     def wait() -> None:
         parent.read()
-        os._exit(0)  # the Hub is gone, however it ended
+        if hasattr(os, "killpg"):  # the Hub is gone, however it ended: so is all that this started
+            os.killpg(0, signal.SIGKILL)
+        os._exit(0)
 
     threading.Thread(target=wait, daemon=True).start()
     app = sys.argv[1]

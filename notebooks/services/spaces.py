@@ -5,20 +5,26 @@ old one and takes its place when it answers, so that a version that fails never 
 down. What is run is the code of whoever has the token, with this user's rights: no sandbox.
 """
 
+import asyncio
 import http.client
 import os
 import shutil
-import socket
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+import psutil
+from helpers.apps import free_port
 from packaging.requirements import InvalidRequirement, Requirement
+from starlette.concurrency import run_in_threadpool
 
 from services import cards
 from services.local import HERE
@@ -27,6 +33,7 @@ from services.repos import MAIN, Repositories, Repository, checked_path
 
 CHILD = Path(__file__).with_name("space_child.py")
 START_SECONDS = 120
+INSTALL_SECONDS = 900
 HOLD_SECONDS = 3  # how long a request waits for a start; clients give up after 5
 STARTING = ("BUILDING", "APP_STARTING")
 MOST_RUNNING = 4
@@ -56,12 +63,20 @@ class Version:
 
     def stop(self) -> None:
         """End it, and remove its folder."""
+        family = []
+        with suppress(psutil.Error):
+            family = psutil.Process(self.process.pid).children(recursive=True)
         self.process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.process.kill()
+        if hasattr(os, "killpg"):  # what the app has started, and left behind
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        for one in family:
+            with suppress(psutil.Error):
+                one.kill()
+        self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -70,16 +85,20 @@ class Space:
 
     def __init__(self, repository: Repository):
         self.repository = repository
-        self.stage, self.message = "NO_APP_FILE", ""
+        # Nothing runs yet; whoever asks for it wakes it.
+        self.stage, self.message = "PAUSED" if repository.facts.paused else "SLEEPING", ""
+        self.starting = False
         self.version: Version | None = None
         self.logs = {"build": deque(maxlen=LINES), "run": deque(maxlen=LINES)}
         self.lock = threading.Lock()  # held while it is built or stopped
         self.asked = 0  # builds that were asked for: only the last of them counts
+        self.lines = 0
         self.used = time.monotonic()
 
     def log(self, kind: str, line: str) -> None:
-        """Keep a line, with its time in seconds since 1970."""
-        self.logs[kind].append((time.time(), line.rstrip()[:LINE]))
+        """Keep a line, with its number and its time in seconds since 1970."""
+        self.lines += 1
+        self.logs[kind].append((self.lines, time.time(), line.rstrip()[:LINE]))
 
 
 class Spaces:
@@ -98,7 +117,10 @@ class Spaces:
     def of(self, repository: Repository) -> Space:
         """A Space's running; made at the first look."""
         with self.lock:
-            return self.known.setdefault(repository.name, Space(repository))
+            found = self.known.get(repository.name)
+            if not found or found.repository is not repository:  # deleted, and made anew
+                found = self.known[repository.name] = Space(repository)
+            return found
 
     def changed(self, repository: Repository, again: bool = False) -> None:
         """Build what is at the head of main, unless that runs already; again: even then."""
@@ -137,17 +159,17 @@ class Spaces:
         if space:
             self.pause(space, "DELETING")
 
-    def port(self, repository: Repository) -> int:
+    async def port(self, repository: Repository) -> int:
         """Where its app listens; a sleeping one is woken. Refusal where none runs (yet)."""
         space = self.of(repository)
         space.used = time.monotonic()
         if space.stage == "SLEEPING":
-            self.changed(repository, again=True)
+            await run_in_threadpool(self.changed, repository, again=True)
         until = time.monotonic() + HOLD_SECONDS
         while space.stage in STARTING and not self.closed.is_set():
             if time.monotonic() > until:
                 raise Refusal(503, f"This Space is {space.stage}: ask again.", seconds=1)
-            time.sleep(WATCH_SECONDS / 4)
+            await asyncio.sleep(WATCH_SECONDS / 4)
         version = space.version
         if version and version.process.poll() is None:
             return version.port
@@ -158,10 +180,11 @@ class Spaces:
     def close(self) -> None:
         """Stop all of them."""
         self.closed.set()
-        for space in list(self.known.values()):
-            self.pause(space, "STOPPED")
-        for version in list(self.replaced):
-            version.stop()
+        with ThreadPoolExecutor(2 * MOST_RUNNING) as pool:
+            for space in list(self.known.values()):
+                pool.submit(self.pause, space, "STOPPED")
+            for version in list(self.replaced):
+                pool.submit(version.stop)
         shutil.rmtree(self.home, ignore_errors=True)
 
     # --- how a version is made -------------------------------------------------------------------
@@ -189,11 +212,13 @@ class Spaces:
                     version.stop()
                 shutil.rmtree(folder, ignore_errors=True)
                 with self.lock:
+                    space.starting = False
                     if turn == space.asked:
                         space.stage, space.message = failed.stage, str(failed)
                 return
             old = version  # unless it has come too late
             with self.lock:
+                space.starting = False
                 if turn == space.asked:
                     # The new one is there before the old one goes: nobody finds none of them.
                     old, space.version = space.version, version
@@ -261,6 +286,10 @@ class Spaces:
             [sys.executable, "-m", "venv", "--system-site-packages", folder / "venv"], check=True
         )
         python = folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        # What this Python has is there too, where it is a virtual environment itself.
+        own = next((folder / "venv").rglob("site-packages"))
+        here = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+        (own / "this-hub.pth").write_text("\n".join(here), encoding="utf-8")
         wanted = folder / "wanted.txt"
         wanted.write_text("\n".join(lines), encoding="utf-8")
         run = subprocess.run(
@@ -268,6 +297,8 @@ class Spaces:
             capture_output=True,
             text=True,
             errors="replace",
+            env={name: os.environ[name] for name in KEPT if name in os.environ},
+            timeout=INSTALL_SECONDS,
         )
         for line in (run.stdout + run.stderr).splitlines():
             space.log("build", line)
@@ -277,12 +308,11 @@ class Spaces:
 
     def _start(self, space: Space, commit: str, folder: Path, python: str, app: str) -> Version:
         with self.lock:
-            running = sum(bool(one.version) for one in self.known.values())
-        if running >= MOST_RUNNING and not space.version:
-            raise BuildError(f"{MOST_RUNNING} Spaces run already: pause one.", "RUNTIME_ERROR")
-        with socket.socket() as probe:
-            probe.bind((HERE, 0))
-            port = probe.getsockname()[1]
+            running = sum(bool(one.version or one.starting) for one in self.known.values())
+            if running >= MOST_RUNNING and not space.version:
+                raise BuildError(f"{MOST_RUNNING} Spaces run already: pause one.", "RUNTIME_ERROR")
+            space.starting = True
+        port = free_port()
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment |= self._surroundings(space, folder, port)
         process = subprocess.Popen(
@@ -300,7 +330,7 @@ class Spaces:
         space.log("run", f"===== Application startup of {commit[:7]} =====")
 
         def read() -> None:
-            for line in process.stdout:
+            for line in iter(lambda: process.stdout.readline(LINE), ""):
                 space.log("run", line)
 
         threading.Thread(target=read, daemon=True).start()
@@ -314,6 +344,7 @@ class Spaces:
         own = repository.facts.variables | repository.facts.secrets
         return own | {
             "HOME": str(home),
+            "USERPROFILE": str(home),  # its name on Windows
             "HF_HOME": str(home / "huggingface"),
             "HF_ENDPOINT": self.address,
             "HF_HUB_DISABLE_XET": "1",

@@ -222,9 +222,11 @@ def ships(folder: str, name: str, settings: dict[str, str], seconds: float = 600
 
     api = HfApi()
     api.create_repo(name, repo_type="space", space_sdk="gradio", private=True, exist_ok=True)
-    for key in settings.keys() - api.get_space_variables(name).keys():
-        api.add_space_variable(name, key, settings[key])
-    api.upload_folder(folder_path=folder, repo_id=name, repo_type="space")
+    held = {key: kept.value for key, kept in api.get_space_variables(name).items()}
+    for key, value in dict(settings.items() - held.items()).items():
+        api.add_space_variable(name, key, value)
+    left = {"ignore_patterns": ["__pycache__/*"], "repo_type": "space"}
+    api.upload_folder(folder_path=folder, repo_id=name, **left)
     return str(api.wait_for_space(name, timeout=seconds, poll_interval=0.5).stage)
 
 
@@ -358,7 +360,9 @@ def main() -> None:
 
         hub = connect()
         settings = {"DETECTOR": hub.model("detector"), "REVISION": hub.revision("detector")}
-        print(hub, ships(str(SPACE), f"{hub.user}/{name}", settings))
+        print(hub, ships(str(SPACE), f"{hub.user}/{name}", settings), sep="\n")
+        if not hub.real:
+            input(f"Open {hub.address}/run/{hub.user}/{name}/ . Enter ends this Hub, and it. ")
         return
     from transformers import pipeline
 
