@@ -251,7 +251,8 @@ def shows_something_within_five_code_cells(
 @rule
 def keeps_to_its_size(notebook: NotebookNode, name: str, course: Course) -> Iterator[str]:
     """Core 25 to 40 cells (60 in 1, 2 and 2.9), deeper at most 25, code cells 20 lines, 2 MB."""
-    deeper, most = len(section(notebook, DEEPER)), 60 if name.startswith(("1. ", "2. ", "2.9.")) else 40
+    deeper, many = len(section(notebook, DEEPER)), name.startswith(("1. ", "2. ", "2.9."))
+    most = 60 if many else 40  # those three are each about a whole service
     core = len(notebook.cells) - deeper
     if not 25 <= core <= most:
         yield f"the core must have 25 to {most} cells, not {core}"
