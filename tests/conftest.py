@@ -303,6 +303,9 @@ def _wav(sound: Path, folder: Path) -> Path:
     return folder / "heard.wav"
 
 
+TRIES = 3  # of a recording: its clock does not wait, and a busy machine loses pieces of the sound
+
+
 def record(page, seconds: float) -> None:
     """Record on a page of Gradio's, for some seconds, what the browser's microphone hears."""
     page.get_by_role("button", name="Record", exact=True).click()

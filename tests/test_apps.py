@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT, cell_with, downloaded, record, served, value_of
+from conftest import ROOT, TRIES, cell_with, downloaded, record, served, value_of
 from helpers import apps, checkpoint, media
 from nbformat import NotebookNode
 from outputs import code_cells
@@ -232,9 +232,12 @@ def test_it_names_a_sound_that_is_uploaded(naming, open_page):
 
 
 def test_it_names_a_sound_that_the_microphone_hears(naming, open_page):
-    page = open_page(naming, microphone=AUDIO / "sounds" / "bark-05.ogg")
-    record(page, seconds=4)
-    assert named(page) == "a dog barking"
+    def heard() -> str:
+        page = open_page(naming, microphone=AUDIO / "sounds" / "bark-05.ogg")
+        record(page, seconds=4)
+        return named(page)
+
+    assert any(heard() == "a dog barking" for _ in range(TRIES))
 
 
 def test_it_gives_the_labels_that_are_offered_and_no_other(naming, open_page):
@@ -260,11 +263,16 @@ def writing(execution, executed):
 
 
 def test_it_writes_down_what_the_microphone_hears(writing, open_page):
-    page = open_page(writing, microphone=AUDIO / "recordings" / "greeting.ogg")
-    record(page, seconds=6.5)
-    page.get_by_role("button", name="Submit").click()
     said = "Good morning, Rosa, you look happy, are you going to the market?"
-    assert word_error_rate([said], [value_of(page.get_by_label("What it heard"))]) <= WER
+
+    def wer() -> float:
+        page = open_page(writing, microphone=AUDIO / "recordings" / "greeting.ogg")
+        record(page, seconds=6.5)
+        page.get_by_role("button", name="Submit").click()
+        print(heard := value_of(page.get_by_label("What it heard")))
+        return word_error_rate([said], [heard])
+
+    assert any(wer() <= WER for _ in range(TRIES))
 
 
 # ---- 2.5: it says a text

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import threading
 import time
@@ -205,7 +204,7 @@ def hello(new):
 
 
 def test_a_space_is_built_started_and_runs(space):
-    assert space.stage == "NO_APP_FILE"
+    assert space.settle() == "NO_APP_FILE"
     seen, done = ["NO_APP_FILE"], threading.Event()
 
     def watch() -> None:
@@ -670,28 +669,30 @@ def test_who_wakes_one_that_is_slow_is_told_to_ask_again(space, tmp_path):
         assert time.monotonic() < end
 
 
-@pytest.mark.parametrize("how", ["stopped", "killed"])
-def test_no_space_outlives_the_hub(how: str, tmp_path, monkeypatch):
-    if how == "killed" and not psutil.LINUX:
-        pytest.skip("SIGKILL is of Linux")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    running = local.start("hub", "--folder", str(tmp_path / "kept"))
-    api = HfApi(endpoint=running.address, token=running.key)
-    api.create_repo("learner/last", repo_type="space", space_sdk="gradio")
-    last = Running(api, "learner/last")
+def test_no_space_outlives_the_hub_whether_it_is_killed_or_stopped(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+
+    def started() -> tuple[local.Local, Running]:
+        server = local.start("hub", "--folder", str(tmp_path / "kept"))
+        return server, Running(HfApi(endpoint=server.address, token=server.key), "learner/last")
+
+    def ended(server: local.Local, end: Callable[[], object]) -> None:
+        children = psutil.Process(server.process.pid).children()
+        assert len(children) == 1
+        end()
+        server.process.wait()
+        psutil.wait_procs(children, 5)
+        assert not children[0].is_running()
+
+    first, last = started()
+    last.api.create_repo(last.name, repo_type="space", space_sdk="gradio")
     last.run(app__py=app())
-    children = psutil.Process(running.process.pid).children()
-    assert len(children) == 1
-    if how == "killed":
-        running.process.send_signal(signal.SIGKILL)
-        running.process.wait()
-    else:
-        running.stop()
-        assert not list(tmp_path.glob("course-*")), "and its folders are gone"
-    psutil.wait_procs(children, 5)
-    assert not children[0].is_running()
-    if how == "killed":
-        with local.start("hub", "--folder", str(tmp_path / "kept")) as again:
-            last = Running(HfApi(endpoint=again.address, token=again.key), "learner/last")
-            assert last.settle() == "RUNNING", "what was kept in a folder runs again"
-            assert last.get().text == "Hello!"
+    ended(first, first.process.kill)
+    for folder in (tmp_path / "tmp").iterdir():
+        shutil.rmtree(folder)  # a Hub that is killed cannot
+    second, last = started()
+    assert last.settle() == "RUNNING", "what was kept in a folder runs again"
+    assert last.get().text == "Hello!"
+    ended(second, second.stop)
+    assert not list((tmp_path / "tmp").iterdir())
