@@ -433,6 +433,7 @@ def test_a_pointer_to_what_has_come_is_taken_and_one_that_lies_of_its_size_is_no
 
 def test_a_clone_without_its_past_is_not_pushed_to_another_repository(mine, repo, hub, api):
     """After `clone --depth 1` git sends a commit whose parent nobody here has."""
+    mine.write("a.txt", "zero")
     mine.write("a.txt", "one")
     mine.git("push", "-q")
     mine.git("clone", "-q", "--depth", "1", f"{hub.address}/{repo}", "shallow")
