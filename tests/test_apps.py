@@ -110,16 +110,16 @@ def test_only_this_machine_reaches_it(shout):
 
 def test_a_port_that_another_was_quicker_to_take_is_left_to_it(shout, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as other:
-        free, taken = apps._free_port(), other.getsockname()[1]
+        free, taken = apps.free_port(), other.getsockname()[1]
         tried = iter([taken, taken, free])
-        monkeypatch.setattr(apps, "_free_port", lambda: next(tried))
+        monkeypatch.setattr(apps, "free_port", lambda: next(tried))
         with apps.running(shout) as visitor:
             assert port_of(visitor) == free
 
 
 def test_without_any_port_it_is_an_os_error(shout, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as other:
-        monkeypatch.setattr(apps, "_free_port", lambda: other.getsockname()[1])
+        monkeypatch.setattr(apps, "free_port", lambda: other.getsockname()[1])
         with pytest.raises(OSError, match="port"), apps.running(shout):
             pass
 

@@ -10,11 +10,19 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from conftest import ROOT, cell_with
 from helpers import apps, checkpoint
+from outputs import outputs
 
 NAME = "2.9. Deployment"
 SPACE = ROOT / "assets" / "apps" / "narrator" / "space"
 FARM = ROOT / "assets" / "images" / "toytown" / "farm-000.jpg"
 CLIENT = ROOT / "tests" / "vendor" / "gradio_client.js"
+
+
+@pytest.fixture(scope="module")
+def said(cells) -> str:
+    """All that the page printed, line by line, with spaces made even."""
+    kept = [text for cell in cells for kind, text in outputs(cell) if kind == "text/stdout"]
+    return re.sub(" +", " ", "".join(kept))
 
 
 # ---- what the page shows

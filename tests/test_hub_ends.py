@@ -189,3 +189,10 @@ def test_what_it_cannot_change_it_refuses_and_does_not_seem_to_do(hub):
     api.create_repo("settings")
     with pytest.raises(Exception, match="no other setting"):
         api.update_repo_settings("learner/settings", gated="auto")
+
+
+def test_a_spaces_page_may_be_called_like_one_of_the_hubs(hub):
+    shipped(hub, "pages", app())
+    for page in ("resolve/main/x", "info/refs", "path"):
+        answer = httpx.get(f"{hub.address}/run/learner/pages/{page}", timeout=30)
+        assert answer.status_code == 200, page

@@ -122,6 +122,7 @@ def test_whatever_is_imported_is_in_the_requirements(part: str):
 
 def test_conda_and_binder_install_the_same_list():
     import yaml
+
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     conda = [d for d in environment["dependencies"] if isinstance(d, str)]
     pip = next(d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
@@ -327,6 +328,7 @@ def workflows() -> list[Path]:
 @pytest.mark.parametrize("path", workflows(), ids=lambda p: p.name)
 def test_a_workflow_pins_its_actions_may_only_read_and_ends(path: Path):
     import yaml
+
     text = path.read_text(encoding="utf-8")
     uses = re.findall(r"uses: *(.+)", text)
     assert uses
@@ -346,6 +348,7 @@ def test_a_workflow_pins_its_actions_may_only_read_and_ends(path: Path):
 
 def test_the_test_workflow_covers_every_python_and_system_promised():
     import yaml
+
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())["jobs"]
     low, high = re.findall(r"3\.(\d+)", PROJECT["project"]["requires-python"])
     promised = [f"3.{minor}" for minor in range(int(low), int(high))]

@@ -76,7 +76,7 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
             (
                 "import pickletools\ndef answer(stored):\n    return {argument for "
                 "code, argument, _ in pickletools.genops(stored) if code.name == 'GLOBAL'}",
-                "STACK_GLOBAL takes its names",
+                "as module.name",
             ),
         ],
     },

@@ -115,6 +115,8 @@ def _here(why: str) -> Connection:
         "HF_TOKEN": server.key,
         "HF_HUB_DISABLE_XET": "1",  # the local Hub stores large files in the older way, Git LFS
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_UPDATE_CHECK": "1",  # the hf command would ask PyPI for its newest version
+        "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # datasets would count elsewhere
     }
     return Connection(server.address, "learner", why, False, server.key, server.guest)
 

@@ -46,6 +46,7 @@ def app_of(hub: Hub, hosts: tuple[str, ...]) -> FastAPI:
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     for routes in (hub_read, hub_write, hub_runs):
         app.include_router(routes.api)
+    for routes in (hub_runs, hub_read, hub_write):  # what a Space's pages are called is its affair
         app.include_router(routes.files)
     app.add_middleware(
         GitWeb, repositories=hub.repositories, permit=hub.permit, changed=hub.spaces.changed
