@@ -141,7 +141,6 @@ def test_it_is_shared_with_nobody_unless_that_is_asked_for(shout, monkeypatch, c
     assert asked == [False, True]
 
 
-@pytest.mark.xfail(strict=True, reason="Gradio and its client ask the proxy for 127.0.0.1 as well")
 def test_a_proxy_to_the_world_outside_is_not_asked_for_this_machine(shout, monkeypatch):
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody is there

@@ -1,5 +1,6 @@
 """A Gradio app that runs for as long as a notebook talks to it."""
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ def running(app: "Blocks", share: bool = False) -> Iterator["Client"]:
     """
     from gradio_client import Client
 
+    not_by_a_proxy()
     quietly = {"prevent_thread_lock": True, "quiet": True, "inline": False}
     for last in (False, False, True):
         try:
@@ -42,3 +44,10 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HERE, 0))
         return probe.getsockname()[1]
+
+
+def not_by_a_proxy() -> None:
+    """Let clients in this process reach this machine directly, where the environment has a proxy."""
+    for variable in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in os.environ.get(variable, "").split(",") if host]
+        os.environ[variable] = ",".join(dict.fromkeys([*hosts, HERE]))

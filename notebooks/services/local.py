@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from helpers.apps import HERE
+from helpers.apps import HERE, not_by_a_proxy
 from helpers.checkpoints import current_tier
 
 NOTEBOOKS = Path(__file__).resolve().parents[1]
@@ -91,9 +91,6 @@ def start(name: str = "gemini", *options: str) -> Local:
     if not line:
         why = (started.log().splitlines() or ["it said nothing"])[-1]
         raise RuntimeError(f"The local service {name} did not start: {why}")
-    # Clients of both kinds ask a proxy, where the environment names one, unless told not to.
-    for variable in ("NO_PROXY", "no_proxy"):
-        hosts = [host for host in os.environ.get(variable, "").split(",") if host]
-        os.environ[variable] = ",".join(dict.fromkeys([*hosts, HERE]))
+    not_by_a_proxy()
     started.address = f"http://{HERE}:{json.loads(line)['port']}"
     return started
