@@ -47,7 +47,7 @@ def free_port() -> int:
 
 
 def not_by_a_proxy() -> None:
-    """Let clients in this process reach this machine directly, where the environment has a proxy."""
+    """Let this process's clients reach this machine directly, where the environment has a proxy."""
     for variable in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in os.environ.get(variable, "").split(",") if host]
         os.environ[variable] = ",".join(dict.fromkeys([*hosts, HERE]))
