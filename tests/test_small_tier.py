@@ -423,7 +423,7 @@ def test_it_runs_from_a_cold_cache(name, hub, small, monkeypatch, request):
     if not writes:  # those two ask the Hub by name, after their setup
         assert re.search(r"download +\w+ [\d,]+ MB", said), said
     # With a key another answers in chapter 1, and most of its roles are not needed here.
-    for role in NOTEBOOKS[name] if asked is None else ("detector",):
+    for role in NOTEBOOKS[name] if asked is None else ("assistant",):
         id = checkpoints.row(role, "small")["id"].replace("/", "--")
         assert list(small.glob(f"hub/models--{id}/snapshots/*/*")), f"{id} was not downloaded"
     if writes:
