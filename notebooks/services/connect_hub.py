@@ -14,7 +14,6 @@ from helpers.checkpoints import current_tier, endpoint, hub_answers, on_colab, r
 
 from services import local
 
-PUBLIC = "https://huggingface.co"
 _server: local.Local | None = None
 
 

@@ -168,7 +168,7 @@ class _Backend(Backend):
         if not (repository := self.repositories.find(*located(text))):
             raise NotGitRepository(text)
         git = Git(str(repository.folder))
-        git.hooks["update"] = _Update(git, repository, self.repositories)
+        git.hooks["update"] = _Update(git, self.repositories)
         git.hooks["post-receive"] = _PostReceive(repository, self.changed)
         return git
 
@@ -176,8 +176,8 @@ class _Backend(Backend):
 class _Update:
     """Whether a pushed branch or tag is taken: the Hub's rules, before anything is changed."""
 
-    def __init__(self, git: Git, repository: Repository, repositories: Repositories):
-        self.git, self.repository, self.repositories = git, repository, repositories
+    def __init__(self, git: Git, repositories: Repositories):
+        self.git, self.repositories = git, repositories
 
     def execute(self, ref: bytes, old: bytes, new: bytes) -> tuple[bytes, bytes]:
         if not ref.startswith((b"refs/heads/", b"refs/tags/")):
@@ -186,7 +186,7 @@ class _Update:
             raise HookError("a branch or tag has letters, digits, dots and dashes in its name")
         if self.git.get_refs().get(ref, NOTHING) != old:
             raise HookError("it has changed meanwhile: fetch first")
-        if set(new) == {ord("0")}:
+        if new == NOTHING:
             if ref == f"refs/heads/{MAIN}".encode():
                 raise HookError(f"{MAIN} cannot be deleted")
         elif why := why_refused(self.git, new, self.repositories.lfs):

@@ -305,9 +305,9 @@ def _commit(hub: Hub, repository: Repository, revision: str, body: bytes, author
                     raise Refusal(400, f"The content of {path[:100]!r} has not come.")
                 changes[path] = pointer(value["oid"], place.stat().st_size)
             elif key in ("deletedFile", "deletedFolder"):
-                folder = "" if key == "deletedFile" else f"{path}/"
-                gone = [name for name in before if folder and name.startswith(folder)]
-                gone += [name for name in (path,) if not folder and name in before]
+                gone = [path] if path in before else []
+                if key == "deletedFolder":
+                    gone = [name for name in before if name.startswith(f"{path}/")]
                 if not gone:  # in the words by which the client recognises it
                     said = f"A file with this name doesn't exist: {path[:100]!r}"
                     raise Refusal(404, said, "EntryNotFound")
@@ -368,10 +368,7 @@ def _held(repository: Repository, asked: Batch) -> set[str]:
     held: set[str] = set()
     for most in (1, 1_000):
         if asked.operation == "download" and not held.issuperset(one.oid for one in asked.objects):
-            for head in repository.refs().values():
-                for commit in repository.history(head, most=most):
-                    files = repository.files(commit.id.decode()).values()
-                    held |= {file.lfs for file in files if file.lfs}
+            held = repository.large(most)
     return held
 
 

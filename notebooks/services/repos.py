@@ -20,7 +20,7 @@ from stat import S_ISDIR
 from dulwich.errors import MissingCommitError
 from dulwich.index import commit_tree
 from dulwich.object_store import iter_tree_contents
-from dulwich.objects import Blob, Commit, Tag
+from dulwich.objects import Blob, Commit, ShaFile, Tag
 from dulwich.refs import check_ref_format
 from dulwich.repo import Repo as Git
 
@@ -211,10 +211,7 @@ class Repository:
             found = {}
             for name, oid in git.get_refs().items():
                 if name.startswith((b"refs/heads/", b"refs/tags/")):
-                    seen = git[oid]
-                    while isinstance(seen, Tag):
-                        seen = git[seen.object[1]]
-                    found[name.decode()] = seen.id.decode()
+                    found[name.decode()] = _meant(git, oid).id.decode()
             return found
 
     def commit_of(self, revision: str) -> str:
@@ -274,11 +271,11 @@ class Repository:
             walk = git.get_walker([commit.encode()], paths=paths, max_entries=most)
             return [entry.commit for entry in walk]
 
-    def large(self) -> set[str]:
-        """The sha256 of all that it holds, or has held, in LFS."""
+    def large(self, most: int = 10_000) -> set[str]:
+        """The sha256 of all that it holds, or has held in so many commits back, in LFS."""
         found: set[str] = set()
         for head in set(self.refs().values()):
-            for commit in self.history(head, most=10_000):
+            for commit in self.history(head, most=most):
                 files = self.files(commit.id.decode()).values()
                 found |= {file.lfs for file in files if file.lfs}
         return found
@@ -365,8 +362,8 @@ def _files(repository: Repository, commit: str) -> dict[str, File]:
                 continue  # of a commit that only git shows: its head has no such thing
             path, blob = entry.path.decode("utf-8", "replace"), git[entry.sha]
             size, lfs, pointer = blob.raw_length(), None, 0
-            if size < 200 and (said := POINTER.fullmatch(blob.data)):
-                pointer, lfs, size = size, said[1].decode(), int(said[2])
+            if said := _pointed(blob):
+                pointer, (lfs, size) = size, said
             found[path] = File(path, entry.sha.decode(), size, lfs, pointer)
         return found
 
@@ -377,15 +374,27 @@ def pointer(sha256: str, size: int) -> bytes:
     return f"{head}\noid sha256:{sha256}\nsize {size}\n".encode()
 
 
+def _pointed(blob: Blob) -> tuple[str, int] | None:
+    """The sha256 and the size that a pointer names; None where it is no pointer."""
+    said = POINTER.fullmatch(blob.data) if blob.raw_length() < 200 else None
+    return said and (said[1].decode(), int(said[2]))
+
+
+def _meant(git: Git, oid: bytes) -> ShaFile:
+    """What a tag names, or a tag of a tag; else the thing itself."""
+    found = git[oid]
+    while isinstance(found, Tag):
+        found = git[found.object[1]]
+    return found
+
+
 def why_refused(git: Git, commit: bytes, lfs: Lfs) -> str | None:
     """Why a commit that was pushed may not become a branch; None where it may.
 
     The same rules as for a commit by the API, for what only git can bring: links, odd names.
     """
     try:
-        seen = git[commit]
-        while isinstance(seen, Tag):
-            seen = git[seen.object[1]]
+        seen = _meant(git, commit)
         if not isinstance(seen, Commit):
             return "a branch or tag names a commit here"
         entries = list(iter_tree_contents(git.object_store, seen.tree))
@@ -397,8 +406,7 @@ def why_refused(git: Git, commit: bytes, lfs: Lfs) -> str | None:
             blob = git[entry.sha]
             if blob.raw_length() > REGULAR_BYTES:
                 return f"{path} is larger than {REGULAR_BYTES / 1e6:g} MB: use Git LFS"
-            said = POINTER.fullmatch(blob.data) if blob.raw_length() < 200 else None
-            if said and not lfs.holds(said[1].decode(), int(said[2])):
+            if (said := _pointed(blob)) and not lfs.holds(*said):
                 return f"the content of {path} is not in LFS: run git lfs push"
         for entry in git.get_walker([seen.id]):
             entry.commit.check()
