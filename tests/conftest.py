@@ -63,6 +63,8 @@ from toytown.speech import LIBRARY
 if TYPE_CHECKING:
     from gradio import Blocks
     from gradio_client import Client
+    from huggingface_hub import HfApi
+    from services.local import Local
 
 needs_font = pytest.mark.skipif(
     not Path(FONT).is_file(), reason="drawing needs the font fonts-noto-color-emoji"
@@ -250,6 +252,30 @@ def _state(folder: Path) -> dict[str, tuple[int, int]]:
         for path in (folder / part).rglob("*")
         if path.is_file() and path.suffix != ".ipynb" and "__pycache__" not in path.parts
     }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a test module's local Hub keeps its repositories."""
+    return tmp_path_factory.mktemp("hub")
+
+
+@pytest.fixture(scope="module")
+def hub(folder: Path) -> Iterator["Local"]:
+    """A local Hub for one test module, whose log must stay free of tracebacks."""
+    from services import local
+
+    with local.start("hub", "--folder", str(folder)) as running:
+        yield running
+        assert "Traceback" not in running.log()
+
+
+@pytest.fixture(scope="module")
+def api(hub: "Local") -> "HfApi":
+    """The Hub's own client, which may write to it."""
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=hub.address, token=hub.key)
 
 
 @pytest.fixture

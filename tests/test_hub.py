@@ -44,23 +44,6 @@ SPACE_CARD = "---\ntitle: A\nsdk: gradio\ncolorFrom: {}\n---\n"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("hub")
-
-
-@pytest.fixture(scope="module")
-def hub(folder):
-    with local.start("hub", "--folder", str(folder)) as running:
-        yield running
-        assert "Traceback" not in running.log()
-
-
-@pytest.fixture(scope="module")
-def api(hub):
-    return HfApi(endpoint=hub.address, token=hub.key)
-
-
-@pytest.fixture(scope="module")
 def guest(hub):
     return HfApi(endpoint=hub.address, token=hub.guest)
 

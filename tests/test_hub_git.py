@@ -13,7 +13,7 @@ import httpx
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
-from services import hub_write, local
+from services import hub_write
 from services.hub import app_of
 from services.hub_access import Hub
 from services.repos import Repositories
@@ -27,23 +27,6 @@ NOTHING = "0" * 40
 PUSH = {"content-type": "application/x-git-receive-pack-request"}
 
 pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="needs git")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("hub")
-
-
-@pytest.fixture(scope="module")
-def hub(folder):
-    with local.start("hub", "--folder", str(folder)) as running:
-        yield running
-        assert "Traceback" not in running.log()
-
-
-@pytest.fixture(scope="module")
-def api(hub):
-    return HfApi(endpoint=hub.address, token=hub.key)
 
 
 @pytest.fixture(scope="module")
