@@ -104,7 +104,7 @@ def test_the_durations_that_are_drawn_are_those_that_were_learnt():
     learning = torch.optim.Adam(model.duration_predictor.parameters(), 3e-3)
     ids = torch.tensor([[2, 9, 3, 9, 4, 9]] * 16)
     durations = torch.where(ids == 9, 12, 3)
-    for _ in range(120):
+    for _ in range(240):  # with half of them one seed in four had not learnt yet
         loss = model.time_loss(ids, durations, torch.zeros(16, dtype=torch.long))["loss"]
         learning.zero_grad()
         loss.backward()
