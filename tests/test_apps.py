@@ -6,13 +6,16 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import tomllib
 from contextlib import contextmanager
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from conftest import ROOT, TRIES, cell_with, downloaded, record, served, value_of
 from helpers import apps, checkpoint, media
 from nbformat import NotebookNode
@@ -199,6 +202,54 @@ def app_of(notebook: NotebookNode, parts: dict[str, str], **given: object):
 # All of them wait for the notebooks' one execution, so as not to compete with it.
 
 
+def refused(page) -> str:
+    """What the page says to somebody who gives it nothing to work on."""
+    page.get_by_role("button", name="Submit").click()
+    return page.get_by_test_id("toast-body").inner_text()
+
+
+# ---- 2: it sorts a message
+
+
+@pytest.fixture(scope="module")
+def sorting(execution, executed, tmp_path_factory):
+    """The page over the sorter that the notebook's own cells train, on the town's messages."""
+    from datasets import Dataset
+    from transformers import pipeline
+
+    folder, post = tmp_path_factory.mktemp("post"), media.examples("messages").shuffle(seed=0)
+    columns = {"text": list(post["text"]), "topic": list(post["topic"])}
+    for split, part in (("train", slice(0, 120)), ("test", slice(120, None))):
+        kept = {name: column[part] for name, column in columns.items()}
+        Dataset.from_dict(kept).to_json(folder / f"{split}.jsonl")
+    cells = code_cells(executed["2. Open_Source_Models"])
+    names = {"hub": SimpleNamespace(texts=lambda: (str(folder), "topic")), "torch": torch}
+    names["tempfile"] = tempfile
+    minilm = f'base = "{checkpoint("embedder")}"'
+    steps = {
+        "import datasets\n": "counted = ",
+        "sorter = AutoModel": None,
+        "trainer = ": "before = ",
+    }
+    for fragment, end in steps.items():
+        source = cell_with(cells, fragment).partition(end)[0] if end else cell_with(cells, fragment)
+        exec(re.sub(r"^base = .*$", minilm, source, flags=re.M), names)
+    names["trainer"].train()
+    parts = {"model": names["sorter"], "tokenizer": names["tokenizer"]}
+    names["sort_post"] = pipeline("text-classification", **parts, device="cpu")
+    with served(cell_with(cells, "apps.running("), names) as visitor:
+        yield visitor.src
+
+
+def test_it_sorts_a_message_by_its_topic(sorting, open_page):
+    page = open_page(sorting)
+    page.get_by_label("Message").fill("My cat ran up a tree and will not come down.")
+    assert named(page) == "animals"
+    page.get_by_label("Message").fill("Every bin in our street is full and it smells.")
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_test_id("label-output-value").filter(has_text="rubbish").wait_for()
+
+
 # ---- 2.3: it names a sound
 
 
@@ -251,7 +302,7 @@ def test_it_gives_the_labels_that_are_offered_and_no_other(naming, open_page):
 # ---- 2.4: it writes down what is said
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def writing(execution, executed):
     parts = {"transcribe = pipeline(": "waveform, ", "hearing = ": "tape = "}
     parts |= {"special = (": "with torch", "def judged": ""}
@@ -274,10 +325,14 @@ def test_it_writes_down_what_the_microphone_hears(writing, open_page):
     assert any(wer() <= WER for _ in range(TRIES))
 
 
+def test_it_asks_for_a_sound_where_nobody_has_given_one(writing, open_page):
+    assert "Record or upload something first." in refused(open_page(writing))
+
+
 # ---- 2.5: it says a text
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def saying(execution, executed):
     parts = {"own, rate = ": "for voice", "def say(": "settings = ", "def normalise(": "notice = "}
     with app_of(executed["2.5. Text_to_Speech"], parts, re=re) as app:
@@ -301,10 +356,17 @@ def test_it_says_a_text_with_the_voice_that_is_chosen(saying, open_page):
     np.testing.assert_allclose(waveform, as_chosen.clip(-1, 1), atol=0.001)
 
 
+@pytest.mark.parametrize("text", ["", "  ", "?!", "—"])
+def test_it_asks_for_a_text_where_there_is_nothing_to_say(saying, open_page, text):
+    page = open_page(saying[0])
+    page.get_by_label("Text").fill(text)
+    assert "Write a text and choose a voice first." in refused(page)
+
+
 # ---- 2.8: it finds a picture
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def finding(execution, executed):
     parts = {"matcher = Blip": "examples = ", "def match(": "five = "}
     parts |= {"def caption(": "for start", "def similar(": "labels = "}
@@ -326,3 +388,9 @@ def test_it_finds_the_picture_that_words_describe_and_says_what_it_shows(finding
     assert min(apart) < 5, "the picture is one of the scenes, stored in another format"
     shown = media.examples("captions")[int(np.argmin(apart))]
     assert (shown["place"], shown["objects"]["category"].count("train")) == ("park", 3)
+
+
+def test_it_asks_for_words_where_there_are_none(finding, open_page):
+    page = open_page(finding[0])
+    page.get_by_role("textbox").first.fill(" ")
+    assert "Write what the picture should show." in refused(page)

@@ -135,6 +135,6 @@ def test_nothing_of_it_stays_on_the_hub(said):
 
 
 def test_the_narrator_knows_which_tier_may_be_sold(said):
-    assert re.search(r"^micro +For sale, with their notices: detector, answerer,", said, re.M)
-    assert re.search(r"^small +Not for sale without asking: speaker \(cc-by-nc", said, re.M)
-    assert re.search(r"^full +Not for sale without asking: translator \(cc-by-nc", said, re.M)
+    assert re.search(r"^micro +May be sold, with their notices: detector, answerer,", said, re.M)
+    assert re.search(r"^small +May not be sold without asking: speaker \(cc-by-nc", said, re.M)
+    assert re.search(r"^full +May not be sold without asking: translator \(cc-by-nc", said, re.M)

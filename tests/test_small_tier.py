@@ -291,20 +291,19 @@ def examples(folder: Path) -> None:
     boxes = {"bbox": List(List(Value("float32"))), "category": List(ClassLabel(names=names))}
     seen = Features({"image": Image(), "objects": boxes})
     spoken = [row for row in media.examples("speech") if row["language"] == "en"]
-    post, topics = list(media.examples("messages")), sorted({*media.examples("messages")["topic"]})
-    letters = Features({"text": Value("string"), "label": ClassLabel(names=topics)})
-    sorted_ = [{"text": row["text"], "label": topics.index(row["topic"])} for row in post]
+    post = [{"text": m["text"], "label_text": m["topic"]} for m in media.examples("messages")]
     rows = {
         "detection-datasets/coco/data/val": (scenes, seen),
         "sentence-transformers/stsb/data/test": (list(words), words.features),
-        "fancyzhx/ag_news/data/train": (sorted_[:120], letters),
-        "fancyzhx/ag_news/data/test": (sorted_[120:], letters),
     }
     for place, (found, features) in rows.items():
         file = folder / f"{place}-00000-of-00001.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
         kept = [{name: row[name] for name in features} for row in found]
         Dataset.from_list(kept, features=features).to_parquet(file)
+    (folder / "SetFit/ag_news").mkdir(parents=True)
+    for split, part in (("train", post[:120]), ("test", post[120:])):
+        Dataset.from_list(part).to_json(folder / f"SetFit/ag_news/{split}.jsonl")
     libri = folder / "hf-internal-testing/librispeech_asr_dummy"
     (libri / "clean").mkdir(parents=True)
     audio = [{"bytes": Path(row["audio"]).read_bytes(), "path": None} for row in spoken]

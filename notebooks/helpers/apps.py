@@ -23,7 +23,7 @@ def running(app: "Blocks", share: bool = False) -> Iterator["Client"]:
     from gradio_client import Client
 
     not_by_a_proxy()
-    quietly = {"prevent_thread_lock": True, "quiet": True, "inline": False}
+    quietly = {"prevent_thread_lock": True, "quiet": True, "inline": False, "show_error": True}
     for last in (False, False, True):
         try:
             app.launch(server_name=HERE, server_port=free_port(), share=share, **quietly)

@@ -45,7 +45,7 @@ class Connection:
 
     def texts(self) -> tuple[str, str]:
         """A dataset of short texts, in the column text: its id, and the column of its labels."""
-        return ("fancyzhx/ag_news", "label") if self.real else ("toytown/messages", "topic")
+        return ("SetFit/ag_news", "label_text") if self.real else ("toytown/messages", "topic")
 
     def mine(self, name: str) -> str:
         """The id of a repository of yours; on the real Hub you are asked how to call it."""

@@ -342,13 +342,14 @@ def safetensors_of(place: Path) -> dict[str, int]:
             return {}
         try:
             tensors = json.loads(file.read(size))
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
     counts: dict[str, int] = {}
     for name, facts in tensors.items() if isinstance(tensors, dict) else ():
         if name != "__metadata__" and isinstance(facts, dict):
             numbers = 1
-            for length in facts.get("shape", ()):
+            shape = facts.get("shape")
+            for length in shape if isinstance(shape, list) else ():
                 numbers *= length if isinstance(length, int) else 0
             kind = str(facts.get("dtype"))[:10]
             counts[kind] = counts.get(kind, 0) + numbers

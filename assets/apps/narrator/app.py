@@ -53,8 +53,8 @@ def for_sale(roles: list[str], tier: str = "micro") -> str:
     licences = {role: row(role, tier)["licence"] for role in roles}
     held = [f"{role} ({licence})" for role, licence in licences.items() if licence not in free]
     if held:
-        return f"Not for sale without asking: {', '.join(held)}."
-    return f"For sale, with their notices: {', '.join(roles)}."
+        return f"May not be sold without asking: {', '.join(held)}."
+    return f"May be sold, with their notices: {', '.join(roles)}."
 
 
 # From 2.1. Intro to NLP ----------------------------------------------------------------------
@@ -345,7 +345,7 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
             query = gr.Textbox(label="What should the picture show?", max_length=200)
             match, caption = gr.Image(label="Found"), gr.Textbox(label="It shows")
             query.submit(find, query, [match, caption], api_name="find")
-        gr.Markdown(for_sale(list(ROLES), current_tier().name))
+        gr.Markdown(f"*The models behind this page. {for_sale(list(ROLES), current_tier().name)}*")
     return page
 
 
