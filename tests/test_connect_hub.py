@@ -93,6 +93,12 @@ def test_a_cell_that_is_run_again_finds_the_same_hub():
     assert connected("a, b = connect(), connect(); print(a.address == b.address)") == "True\n"
 
 
+def test_run_again_without_a_token_it_does_not_take_itself_for_the_real_one(hub, tmp_path):
+    alone = small(hub, HF_TOKEN="", HF_HOME=str(tmp_path))
+    code = "a, b = connect(), connect(); print(a.real, b.real, a.address == b.address)"
+    assert connected(code, **alone) == "False False True\n"
+
+
 # ---- what is asked of the reader, on the real Hub alone
 
 

@@ -94,10 +94,11 @@ def test_a_death_is_an_error_for_all_and_the_hub_says_which(said):
     assert re.search(r"who was waiting: \w*Error", said)
     assert re.search(r"who comes next: 503 .*RUNTIME_ERROR.*exit code 1", said)
     assert "its last line: The app ended with exit code 1." in said
+    assert "started again: RUNNING" in said
 
 
 def test_a_nap_ends_with_the_next_visitor_who_is_held_or_told_to_ask_again(said):
-    answers = eval(re.search(r"SLEEPING\nawake after [\d.]+ s; answers on the way: (.*)", said)[1])
+    answers = eval(re.search(r"SLEEPING\nafter [\d.]+ s; answers on the way: (.*)", said)[1])
     assert answers[-1] == 200
     assert set(answers[:-1]) <= {503}
 

@@ -1,5 +1,6 @@
 """What the local Hub leaves, lets in and lets out: processes, folders, places, tokens, hints."""
 
+import hashlib
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -14,7 +16,7 @@ import psutil
 import pytest
 from conftest import ROOT
 from huggingface_hub import HfApi
-from services import local, spaces
+from services import local, repos, shelf, spaces
 from test_hub_spaces import CARD, app
 
 SENTINEL = "hf_not-a-token-of-anybody"
@@ -196,3 +198,124 @@ def test_a_spaces_page_may_be_called_like_one_of_the_hubs(hub):
     for page in ("resolve/main/x", "info/refs", "path"):
         answer = httpx.get(f"{hub.address}/run/learner/pages/{page}", timeout=30)
         assert answer.status_code == 200, page
+
+
+def test_a_new_secret_arrives_though_another_branch_is_pushed_while_it_restarts(hub):
+    api = shipped(hub, "settings", app())
+    api.add_space_secret("learner/settings", "KEY", "new")
+    api.create_branch("learner/settings", branch="side", repo_type="space")
+    api.upload_file(
+        path_or_fileobj=b"a note",
+        path_in_repo="note.txt",
+        repo_id="learner/settings",
+        repo_type="space",
+        revision="side",
+    )
+    assert api.wait_for_space("learner/settings", poll_interval=0.2).stage == "RUNNING"
+    seen = httpx.get(f"{hub.address}/run/learner/settings/environment", timeout=30).json()
+    assert seen.get("KEY") == "new"
+
+
+def test_a_visitor_does_not_break_what_sleeps_where_there_is_no_place(hub):
+    for number in range(spaces.MOST_RUNNING):
+        api = shipped(hub, f"one-{number}", app())
+    answer = httpx.get(f"{hub.address}/run/toytown/hello/", timeout=30)
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert api.get_space_runtime("toytown/hello").stage == "SLEEPING"
+
+
+def test_a_page_of_another_site_is_not_let_in(hub):
+    asked = {"Access-Control-Request-Method": "POST"}
+    for origin, let in (("http://localhost:8000", True), ("https://evil.example", False)):
+        answer = httpx.options(
+            f"{hub.address}/run/toytown/hello/gradio_api/call/x", headers=asked | {"Origin": origin}
+        )
+        assert ("access-control-allow-origin" in answer.headers) is let
+
+
+def test_settings_of_one_moment_are_all_kept(hub):
+    api = shipped(hub, "crowd", app(), wait=False)
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(24):
+            pool.submit(api.add_space_variable, "learner/crowd", f"V{number}", str(number))
+    assert len(api.get_space_variables("learner/crowd")) == 24
+
+
+def test_facts_that_cannot_be_read_leave_out_one_repository_and_no_more(tmp_path, capsys):
+    repos.Repositories(tmp_path).create("models", "learner/whole")
+    torn = repos.Repositories(tmp_path).create("models", "learner/torn")
+    (torn.folder / "hub.json").write_text('{"private": tr')
+    again = repos.Repositories(tmp_path)
+    assert list(again.known) == [("models", "learner/whole")]
+    assert "learner/torn is left out" in capsys.readouterr().out
+
+
+def test_a_folder_of_an_earlier_edition_gets_what_is_on_the_shelf_now(tmp_path):
+    more = tmp_path / "more/models/toytown/notes"
+    more.mkdir(parents=True)
+    for text, extra in (("first", True), ("second", False)):
+        (more / "README.md").write_text(text)
+        (more / "weights.safetensors").write_bytes(text.encode())
+        if extra:
+            (more / "old.txt").write_text("no more in the second")
+        else:
+            (more / "old.txt").unlink()
+        held = repos.Repositories(tmp_path / "hub")
+        shelf._upload(held, "models", "toytown/notes", more)
+        found = held.find("models", "toytown/notes")
+        files = found.files(found.commit_of("main"))
+        assert found.content(files["README.md"]) == text.encode()
+        assert held.lfs.path(files["weights.safetensors"].lfs).read_bytes() == text.encode()
+        assert ("old.txt" in files) is extra
+    shelf._upload(held, "models", "toytown/notes", more)
+    assert len(found.history(found.commit_of("main"))) == 2, "what is the same is no new commit"
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "away"),
+    [
+        ("build/", "build/x.o", True),
+        ("build/", "src/build/x.o", True),
+        (".env", "a/.env", True),
+        ("docs/*.md", "docs/a/b.md", False),
+        ("docs/*.md", "docs/b.md", True),
+        ("*.log\n!keep.log", "keep.log", False),
+        ("*.log\n!keep.log", "a/other.log", True),
+        ("# a note\n\n", "a note", False),
+    ],
+)
+def test_gitignore_means_what_git_means_by_it(hub, line, path, away):
+    api = HfApi(endpoint=hub.address, token=hub.key)
+    api.create_repo("ignoring")
+    for ignore in (line, None):  # sent along, or in the repository already
+        if not ignore:
+            api.upload_file(
+                path_or_fileobj=line.encode(), path_in_repo=".gitignore", repo_id="learner/ignoring"
+            )
+        asked = {"files": [{"path": path, "size": 1, "sample": ""}], "gitIgnore": ignore or ""}
+        told = httpx.post(
+            f"{hub.address}/api/models/learner/ignoring/preupload/main",
+            json=asked,
+            headers={"Authorization": f"Bearer {hub.key}"},
+        ).json()
+        assert told["files"][0]["shouldIgnore"] is away
+
+
+def test_downloads_without_number_do_not_push_aside_an_upload(hub):
+    api, content = HfApi(endpoint=hub.address, token=hub.key), b"weights"
+    api.create_repo("mine")
+    oid = hashlib.sha256(content).hexdigest()
+    link = f"{hub.address}/learner/mine/info/lfs/objects/batch"
+    asked = {"operation": "upload", "objects": [{"oid": oid, "size": len(content)}]}
+    mine = {"Authorization": f"Bearer {hub.key}"}
+    told = httpx.post(link, json=asked, headers=mine).json()
+    put = told["objects"][0]["actions"]["upload"]["href"]
+    files = api.list_repo_tree("toytown/detector")
+    held = next(one.lfs for one in files if one.path == "model.safetensors")
+    some = [{"oid": held.sha256, "size": held.size}] * 1_000
+    for _ in range(11):
+        asked = {"operation": "download", "objects": some}
+        link = f"{hub.address}/toytown/detector/info/lfs/objects/batch"
+        assert httpx.post(link, json=asked, timeout=30).status_code == 200
+    assert httpx.put(put, content=content).status_code == 200

@@ -369,6 +369,13 @@ def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(hub):
             assert connection.recv(100).startswith(b"HTTP/1.1 413")
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/vnd.git-lfs+json", "multipart/x"])
+def test_what_is_read_whole_is_small_whatever_it_calls_itself(http, kind):
+    for path in ("/api/repos/create", "/toytown/detector/info/lfs/objects/batch"):
+        sent = http.post(path, content=b"a" * 4_000_001, headers={"Content-Type": kind})
+        said(sent, 413)
+
+
 @pytest.mark.parametrize("option", ["--port=99999", "--port=x", "--folder", "--nothing"])
 def test_an_option_that_cannot_be_is_a_sentence(option: str, capsys):
     with pytest.raises(SystemExit) as ended:

@@ -242,7 +242,8 @@ def test_a_click_on_the_picture_cuts_out_what_is_there(address, open_page):
     position = {"x": left + side * 180 / 512, "y": top + side * 330 / 512}
     picture.click(position=position)
     page.get_by_text(re.compile(r"score \d\.\d\d")).first.wait_for()
-    x, y = (float(page.get_by_label(name, exact=True).input_value()) for name in "xy")
+    shown = [page.get_by_label(f"{axis}, pixels", exact=True) for axis in "xy"]
+    x, y = (float(number.input_value()) for number in shown)
     assert (x, y) == (pytest.approx(180, abs=4), pytest.approx(330, abs=4))
 
 

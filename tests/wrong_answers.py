@@ -47,9 +47,9 @@ WRONG: dict[str, dict[str, list[tuple[str, str]]]] = {
         ],
     },
     "2. Open_Source_Models": {
-        "model_for_a_shop": [
-            ('"facebook/nllb-200-distilled-600M"', "what does nc stand for"),
-            ('"toytown/translator"', "customers write others"),
+        "voice_for_a_shop": [
+            ('"facebook/mms-tts-eng"', "what does nc stand for"),
+            ('"toytown/speaker"', "customers write others"),
             ('"facebook/bart-large-cnn"', "Filter by the task"),
             ('"facebook/no-such-model"', "copy a name that the search prints"),
             ("None", "copy a name that the search prints"),

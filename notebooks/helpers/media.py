@@ -37,9 +37,9 @@ def image(source: str | Path | bytes) -> Image.Image:
     """One picture, upright, RGB, transparency on white.
 
     Args:
-        source: a name (a photograph such as "cat", a place in Toytown such as "park", or an app's
-            page such as "app-topics"), a path, an http(s) address, or a file's bytes: JPEG, PNG,
-            WEBP, GIF, BMP or TIFF, at most 25 MB and 50 million pixels.
+        source: a name (a photograph such as "cat" or a place in Toytown such as "park"), a path, an
+            http(s) address, or a file's bytes: JPEG, PNG, WEBP, GIF, BMP or TIFF, at most 25 MB and
+            50 million pixels.
 
     Raises:
         ValueError: an unknown name; a file that is empty, too large, damaged or of another type.
@@ -250,10 +250,7 @@ def _is_name(source: object) -> bool:
 def _named_image(name: str) -> Path:
     photographs = catalog()["images"]
     places = {scene["place"]: SCENES / scene["file_name"] for scene in reversed(scenes())}
-    pages = {file.stem: file for file in (ASSETS / "images/apps").glob("*.jpg")}  # of our apps
-    choose_from("picture", name, photographs["by_name"].keys() | places.keys() | pages.keys())
-    if name in pages:
-        return pages[name]
+    choose_from("picture", name, photographs["by_name"].keys() | places.keys())
     if name in places and current_tier().name == "micro":
         return places[name]
     file = photographs["by_name"].get(name, photographs["by_place"].get(name, "chelsea.png"))

@@ -84,6 +84,8 @@ def connect() -> Connection:
     """
     if current_tier().name == "micro":
         return _here("the micro tier never leaves it")
+    if _server is not None and os.environ.get("HF_ENDPOINT", "").rstrip("/") == _server.address:
+        return _here("this session has begun with it")  # and HF_TOKEN is its token now
     if not (token := _token()):
         return _here("there is no token in HF_TOKEN, in Colab's secrets or of `hf auth login`")
     if not hub_answers(2):

@@ -43,7 +43,8 @@ class Guard:
     hosts: names by which the server may be called, against DNS rebinding
     (https://owasp.org/www-community/attacks/DNS_Rebinding). gate: looks at the headers of each
     request and raises Refused. at_once: requests that are worked on; as many as `waiting` wait for
-    their turn. answer: makes a response of a refusal. json_bytes: of a body in JSON, if fewer.
+    their turn. answer: makes a response of a refusal. small_bytes: of a body that is read whole;
+    streamed: whether that of a path is not.
     """
 
     def __init__(
@@ -55,10 +56,12 @@ class Guard:
         at_once: int = 32,
         waiting: int = 128,
         answer: Callable[[Refused], Response] = in_googles_form,
-        json_bytes: int | None = None,
+        small_bytes: int | None = None,
+        streamed: Callable[[str], bool] = lambda path: True,
     ):
         self.app, self.hosts, self.gate, self.answer = app, hosts, gate, answer
-        self.max_bytes, self.json_bytes = max_bytes, json_bytes or max_bytes
+        self.max_bytes, self.small_bytes = max_bytes, small_bytes or max_bytes
+        self.streamed = streamed
         self.places, self.waiting, self.most = asyncio.Semaphore(at_once), 0, waiting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,7 +73,8 @@ class Guard:
             headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
             self._check_host(headers.get(b"host", ""))
             kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
-            most = self.json_bytes if kind == "application/json" else self.max_bytes
+            small = kind == "application/json" or not self.streamed(scope["path"])
+            most = self.small_bytes if small else self.max_bytes
             self._check_size(headers.get(b"content-length", "0"), most)
             if self.gate:
                 self.gate(scope, headers)

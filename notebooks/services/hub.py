@@ -8,6 +8,7 @@ huggingface.co: search, read, download, create, commit, push by git, run Spaces.
 """
 
 import argparse
+import re
 import secrets
 import shutil
 import tempfile
@@ -30,13 +31,16 @@ from services.refusals import Refusal
 from services.repos import Repositories
 from services.spaces import Spaces
 
+# What is worked on as it comes: all other bodies are read whole first.
+STREAMED = r"^/run/|^/lfs/|/git-(receive|upload)-pack$|^/api/\w+/[^/]+/[^/]+/commit/"
+
 
 def app_of(hub: Hub, hosts: tuple[str, ...]) -> FastAPI:
     """The server. It closes what the Hub runs."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.hub, app.state.proxy = hub, Proxy()
+        app.state.hub, app.state.proxy, app.state.names = hub, Proxy(), hosts
         try:
             yield
         finally:
@@ -55,7 +59,8 @@ def app_of(hub: Hub, hosts: tuple[str, ...]) -> FastAPI:
         Guard,
         hosts=hosts,
         max_bytes=hub_write.MAX_BYTES,
-        json_bytes=hub_write.JSON_BYTES,
+        small_bytes=hub_write.JSON_BYTES,
+        streamed=lambda path: re.search(STREAMED, path) is not None,
         at_once=256,
         waiting=512,
         answer=lambda refused: Refusal(refused.code, refused.message).response(),
@@ -107,7 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
         repositories = Repositories(folder)
         shelf.fill(repositories, options.more)
         spaces = Spaces(repositories, address, options.install)
-        hub = Hub(repositories, spaces, tokens, address, {})
+        hub = Hub(repositories, spaces, tokens, address)
         for repository in list(repositories.known.values()):
             if repository.owner == USER:  # of an earlier start
                 spaces.changed(repository)

@@ -1,7 +1,7 @@
 """Who may do what on the local Hub, and what its routes share."""
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -31,7 +31,9 @@ class Hub:
     spaces: Spaces
     tokens: dict[str, tuple[str, bool]]
     address: str
-    uploads: dict[str, int]  # LFS files that were announced: their sha256 and their size
+    # Addresses of large files, each a secret: with the size to come, and until when it gives one.
+    uploads: dict[str, int] = field(default_factory=dict)
+    downloads: dict[str, float] = field(default_factory=dict)
 
     def who(self, token: str) -> tuple[str, bool] | None:
         """Whose token it is; Refusal for one that is nobody's."""

@@ -84,7 +84,7 @@ def info(hub: Hub, repository: Repository, revision: str = MAIN, blobs: bool = F
         if total:
             said["safetensors"] = {"parameters": counts, "total": total}
     if repository.kind == "spaces":
-        said["host"] = f"{hub.address}/run/{repository.name}/"  # clients join paths to it
+        said["host"] = f"{hub.address}/run/{repository.name}"
         said["subdomain"] = repository.name.replace("/", "-").lower()
         said["runtime"] = runtime(hub, repository)
         said["models"] = cards.several(_described(repository, commit)["cardData"].get("models"))

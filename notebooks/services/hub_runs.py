@@ -4,8 +4,9 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
@@ -30,8 +31,8 @@ def space_runtime(hub: HubHere, repository: Shown) -> dict:
 @api.post("/spaces/{owner}/{name}/restart")
 def restart(hub: HubHere, repository: Own) -> dict:
     """Start it anew."""
-    repository.facts.paused = False
-    repository.save()
+    with repository.changing() as facts:
+        facts.paused = False
     hub.spaces.changed(repository, again=True)
     return runtime(hub, repository)
 
@@ -39,8 +40,8 @@ def restart(hub: HubHere, repository: Own) -> dict:
 @api.post("/spaces/{owner}/{name}/pause")
 def pause(hub: HubHere, repository: Own) -> dict:
     """Stop it until its owner restarts it."""
-    repository.facts.paused = True
-    repository.save()
+    with repository.changing() as facts:
+        facts.paused = True
     hub.spaces.pause(hub.spaces.of(repository))
     return runtime(hub, repository)
 
@@ -54,8 +55,8 @@ class Sleep(Sent):
 @api.post("/spaces/{owner}/{name}/sleeptime")
 def sleep_time(hub: HubHere, repository: Own, asked: Sleep) -> dict:
     """Change when it goes to sleep."""
-    repository.facts.sleep_seconds = sleep_seconds(asked.seconds)
-    repository.save()
+    with repository.changing() as facts:
+        facts.sleep_seconds = sleep_seconds(asked.seconds)
     return runtime(hub, repository)
 
 
@@ -72,10 +73,11 @@ def add_setting(
     hub: HubHere, repository: Own, settings: Literal["variables", "secrets"], asked: Setting
 ) -> dict:
     """Set one; a Space that runs is restarted with it, as on the Hub."""
-    kept = getattr(repository.facts, settings)
-    if asked.key not in kept and len(kept) >= 100:
-        raise Refusal(400, f"A Space has at most 100 {settings}.")
-    kept[asked.key] = asked.value
+    with repository.changing() as facts:
+        kept = getattr(facts, settings)
+        if asked.key not in kept and len(kept) >= 100:
+            raise Refusal(400, f"A Space has at most 100 {settings}.")
+        kept[asked.key] = asked.value
     return _again(hub, repository, settings)
 
 
@@ -84,13 +86,13 @@ def delete_setting(
     hub: HubHere, repository: Own, settings: Literal["variables", "secrets"], asked: Setting
 ) -> dict:
     """Remove one."""
-    if getattr(repository.facts, settings).pop(asked.key, None) is None:
-        raise Refusal(404, f"There is no {asked.key} among its {settings}.")
+    with repository.changing() as facts:
+        if getattr(facts, settings).pop(asked.key, None) is None:
+            raise Refusal(404, f"There is no {asked.key} among its {settings}.")
     return _again(hub, repository, settings)
 
 
 def _again(hub: Hub, repository: Repository, settings: str) -> dict:
-    repository.save()
     if hub.spaces.of(repository).version:
         hub.spaces.changed(repository, again=True)
     return list_settings(repository, settings)
@@ -147,9 +149,18 @@ async def run(
 
 
 def _preflight(request: Request) -> dict[str, str]:
-    """What pages of other addresses may send: https://fetch.spec.whatwg.org/#cors-protocol."""
+    """What pages of other addresses may send: https://fetch.spec.whatwg.org/#cors-protocol.
+
+    Only pages of this machine, as Gradio has it: else any site could make an app here do things.
+    """
+    origin = request.headers.get("origin", "")
+    with suppress(ValueError):
+        if urlsplit(origin).hostname not in request.app.state.names:
+            origin = ""
+    if not origin:
+        return {"Vary": "Origin"}
     return {
-        "Access-Control-Allow-Origin": request.headers.get("origin", "*"),
+        "Access-Control-Allow-Origin": origin,
         "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, PATCH",
         "Access-Control-Allow-Headers": request.headers.get("access-control-request-headers", "*"),
         "Access-Control-Allow-Credentials": "true",

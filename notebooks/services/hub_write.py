@@ -1,13 +1,14 @@
 """Routes of the local Hub that write: repositories, branches, commits, large files."""
 
 import base64
-import fnmatch
 import json
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
+from dulwich.ignore import IgnoreFilter
 from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import Field
@@ -34,6 +35,7 @@ LFS_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".onnx", ".parquet", ".zi
 ATTRIBUTES = "".join(
     f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS_SUFFIXES
 ).encode()
+DOWNLOAD_SECONDS = 3_600
 LFS_JSON = "application/vnd.git-lfs+json"
 
 api = APIRouter(prefix="/api")
@@ -100,10 +102,10 @@ def create(hub: HubHere, token: Token, asked: Create) -> JSONResponse:
         said = {"error": f"You already created this {kind[:-1]} repo: {name}."}
         return JSONResponse(said | {"url": hub.url(found)}, 409)  # clients read the address
     made = hub.repositories.create(kind, name, private)
-    made.facts.variables = {one.key: one.value for one in asked.variables}
-    made.facts.secrets = {one.key: one.value for one in asked.secrets}
-    made.facts.sleep_seconds = sleep_seconds(asked.sleep)
-    made.save()
+    with made.changing() as facts:
+        facts.variables = {one.key: one.value for one in asked.variables}
+        facts.secrets = {one.key: one.value for one in asked.secrets}
+        facts.sleep_seconds = sleep_seconds(asked.sleep)
     first = {".gitattributes": ATTRIBUTES}
     if kind == "spaces":
         first["README.md"] = _first_card(asked.name, asked.sdk).encode()
@@ -130,9 +132,9 @@ def delete(hub: HubHere, token: Token, asked: Named) -> dict:
     """Remove a repository for good."""
     owner = asked.organization or _writer(hub, token)
     found = hub.permit(f"{asked.type or 'model'}s", f"{owner}/{asked.name}", token, write=True)
+    hub.repositories.delete(found)  # first, so that nobody wakes it any more
     if found.kind == "spaces":
         hub.spaces.forget(found.name)
-    hub.repositories.delete(found)
     return {}
 
 
@@ -141,9 +143,9 @@ def settings(repository: Writable, asked: Visibility) -> dict:
     """Make it private, or public."""
     if asked.private is not None or asked.visibility:
         private = asked.private if asked.private is not None else asked.visibility == "private"
-        repository.facts.private = private
-        repository.save()
-        return {"private": repository.facts.private}
+        with repository.changing() as facts:
+            facts.private = private
+        return {"private": private}
     raise Refusal(400, "This Hub changes who may see a repository, and no other setting.")
 
 
@@ -225,9 +227,14 @@ class Preupload(Sent):
 
 @api.post("/{kind}/{owner}/{name}/preupload/{revision:path}")
 def preupload(repository: Writable, revision: str, asked: Preupload) -> dict:
-    """Which of them go through LFS: weights and archives, as .gitattributes says, and the large."""
-    there = repository.files(repository.commit_of(revision))
-    ignored = [line.strip() for line in asked.git_ignore.splitlines() if line.strip("# \t")]
+    """Which of them go through LFS, weights and archives and what is large, and which not at all.
+
+    What .gitignore names, the one that is sent or else that of the repository, stays away.
+    """
+    head = repository.commit_of(revision)
+    there = repository.files(head)
+    said = asked.git_ignore or repository.text(head, ".gitignore") or ""
+    ignoring = IgnoreFilter(line.encode() for line in said.splitlines())
     rows = []
     for file in asked.files:
         checked_path(file.path)
@@ -237,11 +244,18 @@ def preupload(repository: Writable, revision: str, asked: Preupload) -> dict:
             {
                 "path": file.path,
                 "uploadMode": "lfs" if large else "regular",
-                "shouldIgnore": any(fnmatch.fnmatch(file.path, line) for line in ignored),
+                "shouldIgnore": _ignored(ignoring, file.path),
                 "oid": known and (known.lfs or known.oid),
             }
         )
     return {"files": rows}
+
+
+def _ignored(ignoring: IgnoreFilter, path: str) -> bool:
+    """As git does: what lies in a folder that is ignored is ignored, whatever else is said."""
+    parts = path.split("/")
+    folders = ("/".join(parts[:end]) + "/" for end in range(1, len(parts)))
+    return any(ignoring.is_ignored(one) for one in (*folders, path))
 
 
 async def pieces(request: Request) -> AsyncIterator[bytes]:
@@ -382,7 +396,7 @@ def _batch(hub: Hub, repository: Repository, asked: Batch) -> JSONResponse:
             # Only what is in this repository: else a private file could be had by its sha256.
             if place and one.oid in held:
                 key = secrets.token_urlsafe(24)
-                hub.uploads[f"get:{one.oid}:{key}"] = 0
+                hub.downloads[f"{one.oid}:{key}"] = time.monotonic() + DOWNLOAD_SECONDS
                 href = f"{hub.address}/lfs/{one.oid}?key={key}"
                 row["actions"] = {"download": {"href": href}}
             else:
@@ -391,11 +405,12 @@ def _batch(hub: Hub, repository: Repository, asked: Batch) -> JSONResponse:
             key = secrets.token_urlsafe(24)
             if one.size > MAX_BYTES:
                 raise Refusal(413, f"A file has at most {MAX_BYTES / 1e6:.0f} MB here.")
-            hub.uploads[f"put:{one.oid}:{key}"] = one.size
+            hub.uploads[f"{one.oid}:{key}"] = one.size
             row["actions"] = {"upload": {"href": f"{hub.address}/lfs/{one.oid}?key={key}"}}
         rows.append(row)
-    while len(hub.uploads) > 10_000:
-        hub.uploads.pop(next(iter(hub.uploads)))
+    for given in (hub.uploads, hub.downloads):
+        while len(given) > 10_000:
+            given.pop(next(iter(given)))
     return JSONResponse({"transfer": "basic", "objects": rows}, media_type=LFS_JSON)
 
 
@@ -420,13 +435,13 @@ def batch_other(
 @files.put("/lfs/{oid}")
 async def lfs_put(request: Request, hub: HubHere, oid: str, key: str = "") -> Response:
     """Take in a large file; its address is the secret that permits it, and says its size."""
-    size = hub.uploads.get(f"put:{oid}:{key}")
+    size = hub.uploads.get(f"{oid}:{key}")
     if size is None:
         raise Refusal(403, "This address takes no file: ask for one.")
     with hub.repositories.lfs.receiving(oid, size) as upload:
         async for piece in pieces(request):
             await run_in_threadpool(upload.write, piece)
-    hub.uploads.pop(f"put:{oid}:{key}", None)
+    hub.uploads.pop(f"{oid}:{key}", None)
     return Response()
 
 
@@ -434,6 +449,6 @@ async def lfs_put(request: Request, hub: HubHere, oid: str, key: str = "") -> Re
 def lfs_get(hub: HubHere, oid: str, key: str = "") -> Response:
     """Give out a large file."""
     place = hub.repositories.lfs.path(oid)
-    if f"get:{oid}:{key}" not in hub.uploads or not place:
+    if hub.downloads.get(f"{oid}:{key}", 0) < time.monotonic() or not place:
         raise Refusal(403, "This address gives no file: ask for one.")
     return FileResponse(place, media_type="application/octet-stream")

@@ -176,7 +176,7 @@ class Repository:
 
     def __init__(self, kind: str, name: str, folder: Path, lfs: Lfs):
         self.kind, self.name, self.folder, self.lfs = kind, name, folder, lfs
-        self.lock = threading.Lock()
+        self.lock, self.settling = threading.Lock(), threading.Lock()  # of commits, of facts
         self.sound: set[str] = set()  # commits that have been looked at and found good
         stored = folder / "hub.json"
         self.facts = Facts(**json.loads(stored.read_text("utf-8"))) if stored.is_file() else Facts()
@@ -186,11 +186,14 @@ class Repository:
         """The part before the slash."""
         return self.name.partition("/")[0]
 
-    def save(self) -> None:
-        """Keep its facts: written beside, and renamed."""
-        part = self.folder / "hub.json.part"
-        part.write_text(json.dumps(asdict(self.facts)), encoding="utf-8")
-        part.replace(self.folder / "hub.json")
+    @contextmanager
+    def changing(self) -> Iterator[Facts]:
+        """Its facts, to change; then they are kept: written beside, and renamed."""
+        with self.settling:
+            yield self.facts
+            part = self.folder / "hub.json.part"
+            part.write_text(json.dumps(asdict(self.facts)), encoding="utf-8")
+            part.replace(self.folder / "hub.json")
 
     def tidy(self, seconds: float = 600) -> None:
         """Remove what pushes that broke off have left, that long ago."""
@@ -429,8 +432,13 @@ class Repositories:
         for kind in KINDS:
             for place in sorted((folder / kind).glob("*/*")):
                 name = f"{place.parent.name}/{place.name}"
-                if (place / "hub.json").is_file():  # else it was never finished
+                if not (place / "hub.json").is_file():
+                    continue  # it was never finished
+                try:
                     self.known[kind, name] = Repository(kind, name, place, self.lfs)
+                except (ValueError, TypeError) as error:
+                    print(f"{place / 'hub.json'} cannot be read, {name} is left out: {error}")
+                else:
                     self.known[kind, name].tidy(0)
 
     def find(self, kind: str, name: str) -> Repository | None:
@@ -450,8 +458,8 @@ class Repositories:
             place.mkdir(parents=True)
             Git.init_bare(str(place), default_branch=MAIN.encode()).close()
             made = Repository(kind, name, place, self.lfs)
-            made.facts = Facts(private, time.time() if when is None else when)
-            made.save()
+            with made.changing() as facts:
+                facts.private, facts.created = private, time.time() if when is None else when
             self.known[kind, name] = made
             return made
 

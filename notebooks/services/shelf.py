@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from dulwich.objects import Blob
 from helpers.checkpoints import ASSETS, catalog
 
 from services.repos import MAIN, REGULAR_BYTES, Repositories, Repository, pointer
@@ -149,7 +150,12 @@ def _filled(
     branch: str = "",
 ) -> Repository:
     found = repositories.find(kind, name)
-    if found:  # in a folder that a Hub has used before
+    if found:  # in a folder that a Hub has used before, perhaps with another edition of the course
+        there = found.files(found.commit_of(MAIN))
+        here = {path: Blob.from_string(content).id.decode() for path, content in files.items()}
+        if here != {path: file.oid for path, file in there.items()}:
+            gone = dict.fromkeys(there.keys() - files.keys())
+            found.commit(files | gone, message, ORG, when=WHEN)
         return found
     made = repositories.create(kind, name, when=WHEN)
     for one in filter(None, (MAIN, branch)):
@@ -240,8 +246,8 @@ def _card(
     head += [f"pipeline_tag: {task}"] if task else []
     text = "\n".join(["---", *head, "---", CARD_ONLY.format(id=id, **paper)])
     made = _filled(repositories, "models", id, {"README.md": text.encode()}, "The card")
-    made.facts.parameters, made.facts.gated = parameters, gated
-    made.save()
+    with made.changing() as facts:
+        facts.parameters, facts.gated = parameters, gated
 
 
 # How the Hub calls the tasks of the catalogue, where it calls them otherwise.

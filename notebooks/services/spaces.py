@@ -92,6 +92,7 @@ class Space:
         self.logs = {"build": deque(maxlen=LINES), "run": deque(maxlen=LINES)}
         self.lock = threading.Lock()  # held while it is built or stopped
         self.asked = 0  # builds that were asked for: only the last of them counts
+        self.coming = ""  # the commit that is being built
         self.lines = 0
         self.used = time.monotonic()
 
@@ -133,14 +134,16 @@ class Spaces:
             return
         if repository.facts.paused and not again:
             return
-        if not again and space.version and space.version.commit == commit:
-            with self.lock:  # another that is being built, or has failed, is not wanted any more
-                space.asked += 1
-                space.stage, space.message = "RUNNING", ""
-            return
         with self.lock:
+            if not again and space.coming == commit:
+                return  # and perhaps with new settings: nothing is to be changed about it
             space.asked += 1
             turn = space.asked
+            if not again and space.version and space.version.commit == commit:
+                # Another that is being built, or has failed, is not wanted any more.
+                space.coming, space.stage, space.message = "", "RUNNING", ""
+                return
+            space.coming = commit
             space.stage = "RUNNING_BUILDING" if space.version else "BUILDING"
         threading.Thread(target=self._build, args=(space, commit, turn), daemon=True).start()
 
@@ -148,9 +151,10 @@ class Spaces:
         """Stop it until it is restarted."""
         with self.lock:
             space.asked += 1
+            space.coming = ""
         with space.lock:
+            space.stage = stage  # first: to end it takes seconds, and somebody may ask meanwhile
             self._drop(space)
-            space.stage = stage
 
     def forget(self, name: str) -> None:
         """Stop a Space whose repository is no more."""
@@ -164,6 +168,8 @@ class Spaces:
         space = self.of(repository)
         space.used = time.monotonic()
         if space.stage == "SLEEPING":
+            if self._others(space) >= MOST_RUNNING:  # a visitor must not break what sleeps
+                raise Refusal(503, f"{MOST_RUNNING} Spaces run already: ask later.", seconds=10)
             await run_in_threadpool(self.changed, repository, again=True)
         until = time.monotonic() + HOLD_SECONDS
         while space.stage in STARTING and not self.closed.is_set():
@@ -214,7 +220,7 @@ class Spaces:
                 with self.lock:
                     space.starting = False
                     if turn == space.asked:
-                        space.stage, space.message = failed.stage, str(failed)
+                        space.coming, space.stage, space.message = "", failed.stage, str(failed)
                 return
             old = version  # unless it has come too late
             with self.lock:
@@ -222,7 +228,8 @@ class Spaces:
                 if turn == space.asked:
                     # The new one is there before the old one goes: nobody finds none of them.
                     old, space.version = space.version, version
-                    space.stage, space.message, space.used = "RUNNING", "", time.monotonic()
+                    space.coming, space.stage, space.message = "", "RUNNING", ""
+                    space.used = time.monotonic()
             if old:
                 self.replaced.add(old)
                 threading.Thread(target=self._retire, args=(old,), daemon=True).start()
@@ -240,6 +247,14 @@ class Spaces:
         with self.lock:
             if turn == space.asked:
                 space.stage = f"RUNNING_{stage}" if space.version else stage
+
+    def _others(self, space: Space) -> int:
+        """How many Spaces but this one run, or are about to."""
+        return sum(
+            bool(one.version or one.starting)
+            for one in list(self.known.values())
+            if one is not space
+        )
 
     def _drop(self, space: Space) -> None:
         version, space.version = space.version, None
@@ -308,8 +323,7 @@ class Spaces:
 
     def _start(self, space: Space, commit: str, folder: Path, python: str, app: str) -> Version:
         with self.lock:
-            running = sum(bool(one.version or one.starting) for one in self.known.values())
-            if running >= MOST_RUNNING and not space.version:
+            if self._others(space) >= MOST_RUNNING:
                 raise BuildError(f"{MOST_RUNNING} Spaces run already: pause one.", "RUNTIME_ERROR")
             space.starting = True
         port = free_port()
@@ -398,15 +412,15 @@ class Spaces:
                 try:
                     code = version.process.poll()
                     if code is not None and space.version is version:
-                        self._drop(space)
-                        space.stage = "RUNTIME_ERROR"
                         space.message = f"The app ended with exit code {code}."
+                        space.stage = "RUNTIME_ERROR"
                         space.log("run", space.message)
+                        self._drop(space)
                     elif self.busy[version.port]:
                         space.used = time.monotonic()
                     elif limit and time.monotonic() - space.used > limit:
-                        self._drop(space)
                         space.stage = "SLEEPING"
+                        self._drop(space)
                 finally:
                     space.lock.release()
 

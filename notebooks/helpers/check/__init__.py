@@ -15,7 +15,7 @@ from helpers.check.deployment import fails_well, own_visitor, smallest_batch
 from helpers.check.detection import own_picture, suppress, two_thresholds
 from helpers.check.embeddings import nothing_found, own_words, refund_bot
 from helpers.check.gemini import own_picture_described, pay_once, two_temperatures
-from helpers.check.hub import model_for_a_shop, own_post, pickle_scanner
+from helpers.check.hub import own_post, pickle_scanner, voice_for_a_shop
 from helpers.check.language import invented, lasting_memory, own_sentence
 from helpers.check.multimodal import doubt_the_question, own_negative, when_to_be_silent
 from helpers.check.recognition import normalised, own_voice, subtitles
@@ -31,7 +31,6 @@ __all__ = [
     "fails_well",
     "invented",
     "lasting_memory",
-    "model_for_a_shop",
     "normalised",
     "nothing_found",
     "own_click",
@@ -56,5 +55,6 @@ __all__ = [
     "two_lines",
     "two_temperatures",
     "two_thresholds",
+    "voice_for_a_shop",
     "when_to_be_silent",
 ]
