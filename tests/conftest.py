@@ -363,6 +363,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.continue_on_collection_errors = True
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what computes most for the end, so that it does not compete with the notebooks."""
+    items.sort(key=lambda item: item.path.stem.endswith(("_checkpoints", "_recipes")))
+
+
 def _no_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if (
         report.skipped

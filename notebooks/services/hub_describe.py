@@ -84,7 +84,8 @@ def info(hub: Hub, repository: Repository, revision: str = MAIN, blobs: bool = F
         if total:
             said["safetensors"] = {"parameters": counts, "total": total}
     if repository.kind == "spaces":
-        said["host"] = f"{hub.address}/run/{repository.name}"
+        # Unlike the real one it ends in a slash: it has a path, to which clients join theirs.
+        said["host"] = f"{hub.address}/run/{repository.name}/"
         said["subdomain"] = repository.name.replace("/", "-").lower()
         said["runtime"] = runtime(hub, repository)
         said["models"] = cards.several(_described(repository, commit)["cardData"].get("models"))

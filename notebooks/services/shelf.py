@@ -348,14 +348,13 @@ def safetensors_of(place: Path) -> dict[str, int]:
             return {}
         try:
             tensors = json.loads(file.read(size))
-        except (ValueError, RecursionError):
+        except ValueError:
             return {}
     counts: dict[str, int] = {}
     for name, facts in tensors.items() if isinstance(tensors, dict) else ():
         if name != "__metadata__" and isinstance(facts, dict):
             numbers = 1
-            shape = facts.get("shape")
-            for length in shape if isinstance(shape, list) else ():
+            for length in facts.get("shape", ()):
                 numbers *= length if isinstance(length, int) else 0
             kind = str(facts.get("dtype"))[:10]
             counts[kind] = counts.get(kind, 0) + numbers
