@@ -77,6 +77,13 @@ def test_without_a_token_it_is_this_machine(hub, tmp_path):
     assert "there is no token" in said
 
 
+def test_with_a_token_that_it_does_not_take_it_is_this_machine(hub):
+    said = connected("print(connect()); print(connect().real)", **small(hub, HF_TOKEN="hf_old"))
+    assert "does not take the token (HTTP Error 401" in said
+    assert "hf_old" not in said
+    assert said.endswith("False\n")
+
+
 def test_where_the_hub_does_not_answer_it_is_this_machine(hub):
     gone = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": TOKEN}
     said = connected("print(connect())", **(small(hub) | gone))

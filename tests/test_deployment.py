@@ -10,6 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from conftest import ROOT, cell_with
 from helpers import apps, checkpoint
+from huggingface_hub import SpaceCard
 from outputs import outputs
 
 NAME = "2.9. Deployment"
@@ -46,8 +47,15 @@ def test_a_card_with_a_colour_that_the_hub_has_not_is_refused_with_its_field(sai
 
 
 def test_a_streamed_answer_grows_piece_by_piece(said):
-    first = said.index("I see 3 × umbrella,\n")
-    assert first < said.index("I see 3 × umbrella, 1 × penguin,\n", first)
+    rows = re.findall(r"^ ?([\d.]+) s (I see .*)$", said, re.M)
+    assert [piece for _, piece in rows] == [
+        "I see 3 × umbrella,",
+        "I see 3 × umbrella, 1 × penguin,",
+        "I see 3 × umbrella, 1 × penguin.",
+    ]
+    times = [float(seconds) for seconds, _ in rows]
+    assert times == sorted(times)
+    assert times[-1] - times[0] >= 0.3, "one after the other"
 
 
 def test_while_it_is_updated_at_most_one_question_fails(said):
@@ -118,6 +126,14 @@ def test_the_rules_of_the_load_are_those_of_the_exercise():
     from helpers.check.deployment import COMING, _answers_a_second
 
     assert _answers_a_second(2) < COMING < _answers_a_second(3)
+
+
+def test_its_card_and_its_requirements_pin_the_same_gradio_as_the_course():
+    card = SpaceCard.load(SPACE / "README.md").data
+    pin = f"gradio=={card.sdk_version}"
+    assert pin in (SPACE / "requirements.txt").read_text("utf-8").splitlines()
+    assert re.search(rf"^{re.escape(pin)}\s", (ROOT / "requirements.txt").read_text("utf-8"), re.M)
+    assert f"python:{card.python_version}-slim" in (SPACE / "Dockerfile").read_text("utf-8")
 
 
 # ---- the app of the Space, in a browser and from a web page

@@ -29,7 +29,7 @@ from services.errors import Refused
 from services.gemini import main as gemini_main
 from services.parts import opened
 from services.shapes import FileToCome
-from services.uploads import PREFIX, Uploads
+from services.uploads import Uploads
 
 MODEL = "/v1beta/models/gemini-flash-latest"
 HELLO = {"contents": [{"role": "user", "parts": [{"text": "Hello!"}]}]}
@@ -453,7 +453,7 @@ def test_a_killed_server_leaves_nothing_that_the_next_one_keeps():
     headers = {"x-goog-api-key": first.key}
     with httpx.Client(base_url=first.address, headers=headers) as http:
         send(http, start(http, 1_000), b"a" * 500, 0, "upload")
-    mark = f"{PREFIX}{first.process.pid}-*"
+    mark = f"course-gemini-{first.process.pid}-*"
     assert list(Path(tempfile.gettempdir()).glob(mark))
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
@@ -494,7 +494,7 @@ def test_killed_while_a_model_learns_it_starts_clean():
             if http.get(f"/v1/{name}").json()["tuningTask"]["snapshots"]:
                 break
             time.sleep(0.1)
-    mark = f"{PREFIX}{first.process.pid}-*"
+    mark = f"course-gemini-{first.process.pid}-*"
     assert len(list(Path(tempfile.gettempdir()).glob(mark))) == 2, "the files' and the training's"
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()

@@ -973,3 +973,10 @@ def test_who_write_at_once_all_come_in(api, repo):
         list(pool.map(lambda n: upload(api, repo, f"{n}.txt", b"x"), range(12)))
     assert len(api.list_repo_files(repo)) == 13
     assert len({one.title for one in api.list_repo_commits(repo)}) == 13
+
+
+def test_models_that_are_gated_are_found_by_it_or_left_out(nobody):
+    only = {model.id for model in nobody.list_models(gated=True)}
+    others = {model.id for model in nobody.list_models(gated=False)}
+    assert "meta-llama/Llama-2-7b-hf" in only - others
+    assert MODEL in others - only

@@ -17,6 +17,7 @@ import pytest
 from conftest import ROOT
 from huggingface_hub import HfApi
 from services import local, repos, shelf, spaces
+from services.refusals import Refusal
 from test_hub_spaces import CARD, app
 
 SENTINEL = "hf_not-a-token-of-anybody"
@@ -35,6 +36,7 @@ def hub(tmp_path: Path, monkeypatch) -> Iterator[local.Local]:
     monkeypatch.setenv("OPENAI_API_KEY", SENTINEL)
     with local.start("hub") as started:
         yield started
+        assert "Traceback" not in started.log()
 
 
 def shipped(hub: local.Local, name: str, code: str, wait: bool = True) -> HfApi:
@@ -108,6 +110,17 @@ def test_asked_to_end_by_a_signal_it_leaves_no_folder(tmp_path):
     running.send_signal(signal.SIGTERM)
     running.wait(20)
     assert list(tmp_path.iterdir()) == []
+
+
+@posix
+def test_what_a_killed_one_has_left_the_next_one_removes(hub, tmp_path):
+    shipped(hub, "left", app())
+    mine = [f"course-{name}-{hub.process.pid}-*" for name in ("hub", "spaces")]
+    assert all(list(tmp_path.glob(mark)) for mark in mine)
+    hub.process.kill()
+    hub.process.wait()
+    with local.start("hub"):
+        assert not any(list(tmp_path.glob(mark)) for mark in mine)
 
 
 def test_no_more_spaces_start_at_once_than_may_run(hub):
@@ -232,13 +245,19 @@ def test_a_page_of_another_site_is_not_let_in(hub):
             f"{hub.address}/run/toytown/hello/gradio_api/call/x", headers=asked | {"Origin": origin}
         )
         assert ("access-control-allow-origin" in answer.headers) is let
+        refused = httpx.get(f"{hub.address}/run/learner/nothing/", headers={"Origin": origin})
+        assert refused.status_code == 401
+        assert ("access-control-allow-origin" in refused.headers) is let, "it can read why"
 
 
 def test_settings_of_one_moment_are_all_kept(hub):
     api = shipped(hub, "crowd", app(), wait=False)
     with ThreadPoolExecutor(8) as pool:
-        for number in range(24):
+        added = [
             pool.submit(api.add_space_variable, "learner/crowd", f"V{number}", str(number))
+            for number in range(24)
+        ]
+    assert all(one.result() for one in added)
     assert len(api.get_space_variables("learner/crowd")) == 24
 
 
@@ -249,6 +268,35 @@ def test_facts_that_cannot_be_read_leave_out_one_repository_and_no_more(tmp_path
     again = repos.Repositories(tmp_path)
     assert list(again.known) == [("models", "learner/whole")]
     assert "learner/torn is left out" in capsys.readouterr().out
+    with pytest.raises(Refusal, match=r"cannot be read: move .* away"):
+        again.create("models", "learner/torn")
+    assert (torn.folder / "HEAD").is_file(), "it is still somebody's work"
+
+
+def test_facts_of_another_edition_of_the_course_are_read_as_far_as_they_are_known(tmp_path):
+    made = repos.Repositories(tmp_path).create("models", "learner/newer", private=True)
+    told = json.loads((made.folder / "hub.json").read_text())
+    (made.folder / "hub.json").write_text(json.dumps(told | {"newer_field": 1}))
+    found = repos.Repositories(tmp_path).find("models", "learner/newer")
+    assert found.facts.private
+    if os.name != "nt":
+        with found.changing():
+            pass
+        assert (found.folder / "hub.json").stat().st_mode & 0o077 == 0, "there are secrets in it"
+
+
+def test_what_was_sent_and_never_committed_is_gone_at_the_next_start(tmp_path):
+    first = repos.Repositories(tmp_path)
+    made = first.create("models", "learner/one")
+    kept, left = b"committed", b"not committed"
+    for content in (kept, left):
+        name = hashlib.sha256(content).hexdigest()
+        with first.lfs.receiving(name, len(content)) as upload:
+            upload.write(content)
+    made.commit({"a.bin": repos.pointer(hashlib.sha256(kept).hexdigest(), len(kept))}, "a", "me")
+    again = repos.Repositories(tmp_path)
+    assert [file.read_bytes() for file in again.lfs.folder.iterdir()] == [kept]
+    assert again.lfs.stored == len(kept)
 
 
 def test_a_folder_of_an_earlier_edition_gets_what_is_on_the_shelf_now(tmp_path):
@@ -319,3 +367,34 @@ def test_downloads_without_number_do_not_push_aside_an_upload(hub):
         link = f"{hub.address}/toytown/detector/info/lfs/objects/batch"
         assert httpx.post(link, json=asked, timeout=30).status_code == 200
     assert httpx.put(put, content=content).status_code == 200
+
+
+def test_a_space_may_be_called_by_a_number(hub):
+    api = HfApi(endpoint=hub.address, token=hub.key)
+    api.create_repo("2026", repo_type="space", space_sdk="gradio")
+    stage = api.wait_for_space("learner/2026", poll_interval=0.2).stage
+    assert stage == "NO_APP_FILE", "its card is good; it only has no app yet"
+
+
+def test_an_app_gets_large_json_and_a_key_of_its_own_but_not_the_hubs(hub):
+    shipped(hub, "keys", app())
+    link, body = f"{hub.address}/run/learner/keys", json.dumps(["x" * 5_000_000]).encode()
+    for own in ("Bearer of-the-app", f"Bearer {hub.key}"):
+        sent = {"X-HF-Authorization": f"Bearer {hub.key}", "Authorization": own}
+        seen = httpx.get(f"{link}/headers", headers=sent, timeout=30).text
+        assert hub.key not in seen
+        assert ("of-the-app" in seen) is ("of-the-app" in own)
+        sent["Content-Type"] = "application/json"
+        assert httpx.post(link + "/", content=body, headers=sent, timeout=30).content == body
+
+
+def test_a_pause_that_waited_for_a_build_does_not_undo_a_later_restart(hub):
+    api = shipped(hub, "turns", app(seconds=2), wait=False)
+    with ThreadPoolExecutor(1) as pool:
+        paused = pool.submit(api.pause_space, "learner/turns")
+        time.sleep(0.3)
+        api.restart_space("learner/turns")
+        paused.result()
+    assert api.wait_for_space("learner/turns", poll_interval=0.2).stage == "RUNNING"
+    time.sleep(1)
+    assert api.get_space_runtime("learner/turns").stage == "RUNNING"

@@ -327,6 +327,11 @@ def hub(tmp_path_factory) -> Iterator[local.Local]:
         model.save_pretrained(place)
         processor.save_pretrained(place)
     examples(folder / "datasets")
+    hello = folder / "spaces/gradio/hello_world"
+    hello.mkdir(parents=True)
+    head = "title: Hello\nemoji: 🔥\ncolorFrom: blue\ncolorTo: green\nsdk: gradio\napp_file: run.py"
+    (hello / "README.md").write_text(f"---\n{head}\n---\n", encoding="utf-8")
+    (hello / "run.py").write_text("import gradio as gr\n", encoding="utf-8")
     with local.start("hub", "--more", str(folder)) as started:
         yield started
 

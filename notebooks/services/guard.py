@@ -72,9 +72,7 @@ class Guard:
         try:
             headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
             self._check_host(headers.get(b"host", ""))
-            kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
-            small = kind == "application/json" or not self.streamed(scope["path"])
-            most = self.small_bytes if small else self.max_bytes
+            most = self.max_bytes if self.streamed(scope["path"]) else self.small_bytes
             self._check_size(headers.get(b"content-length", "0"), most)
             if self.gate:
                 self.gate(scope, headers)

@@ -11,7 +11,6 @@ import argparse
 import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from services import hub_read, hub_runs, hub_write, serving, shelf
+from services import hub_read, hub_runs, hub_write, serving, shelf, temporary
 from services.gitweb import GitWeb
 from services.guard import Guard
 from services.hub_access import GUEST, USER, Hub
@@ -68,7 +67,10 @@ def app_of(hub: Hub, hosts: tuple[str, ...]) -> FastAPI:
 
     @app.exception_handler(Refusal)
     async def refusal(request: Request, error: Refusal) -> JSONResponse:
-        return error.response()
+        said = error.response()
+        if request.url.path.startswith("/run/"):  # a page that asks an app must be able to read it
+            said.headers.update(hub_runs.allowed(request))
+        return said
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -95,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--token", help="with which one may write; else a random one")
     parser.add_argument("--folder", type=Path, help="where to keep repositories; else till the end")
     parser.add_argument(
-        "--more", type=Path, help="a folder whose models/ and datasets/ to serve too"
+        "--more", type=Path, help="a folder whose models/, datasets/ and spaces/ to serve too"
     )
     parser.add_argument(
         "--install", action="store_true", help="let Spaces install what they require"
@@ -107,7 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
     if guest := given.get("guest"):
         tokens[guest] = (GUEST, False)
     listener, address, names = serving.listen(options.host, options.port)
-    folder = options.folder or Path(tempfile.mkdtemp(prefix="course-hub-"))
+    folder = options.folder or temporary.folder("hub")
     try:
         repositories = Repositories(folder)
         shelf.fill(repositories, options.more)

@@ -1,6 +1,7 @@
 """Who may do what on the local Hub, and what its routes share."""
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -120,11 +121,20 @@ def stamp(seconds: float) -> str:
     )
 
 
-def paged(request: Request, rows: list[dict], limit: int, cursor: str) -> JSONResponse:
-    """One page of a list, with the address of the next in its header, as clients follow it."""
+def paged(
+    request: Request,
+    rows: list[dict],
+    limit: int,
+    cursor: str,
+    finish: Callable[[dict], dict] = lambda row: row,
+) -> JSONResponse:
+    """One page of a list, with the address of the next in its header, as clients follow it.
+
+    finish: what is worked out for the rows of the page alone.
+    """
     begin, limit = int(cursor or 0), min(limit, MOST_ROWS)
     headers = {}
     if begin + limit < len(rows):
         url = request.url.include_query_params(cursor=str(begin + limit), limit=limit)
         headers["Link"] = f'<{url}>; rel="next"'
-    return JSONResponse(rows[begin : begin + limit], headers=headers)
+    return JSONResponse([finish(row) for row in rows[begin : begin + limit]], headers=headers)

@@ -1,6 +1,7 @@
 """Routes of the local Hub that read: who, search, one repository, its files."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
@@ -83,6 +84,7 @@ def search(
     filter: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI reads it, nobody changes it
     pipeline_tag: str = "",
     num_parameters: str = "",
+    gated: bool | None = None,
     sort: str = "",
     direction: str = "-1",
     limit: Limit = PAGE,
@@ -105,6 +107,8 @@ def search(
         if repository.facts.private and (not who or who[0] != repository.owner):
             continue
         if any(word not in name.lower() for word in search.lower().split()):
+            continue
+        if gated is not None and repository.facts.gated != gated:
             continue
         row = info(hub, repository)
         if not wanted <= {*row["tags"], row.get("pipeline_tag"), row.get("library_name")}:
@@ -204,9 +208,10 @@ def tree(
     if not recursive:
         rows = [row for row in rows if "/" not in row["path"][len(begin) :]]
     rows.sort(key=lambda row: (row["type"], row["path"]))
-    if expand:
-        rows = [with_last_commit(repository, commit, row) for row in rows]
-    return paged(request, rows, limit, cursor)
+    if not expand:
+        return paged(request, rows, limit, cursor)
+    finish = partial(with_last_commit, repository, commit)
+    return paged(request, rows, min(limit, PAGE), cursor, finish)
 
 
 @api.post("/{kind}/{owner}/{name}/paths-info/{revision:path}")

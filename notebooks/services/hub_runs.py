@@ -77,7 +77,8 @@ def add_setting(
         kept = getattr(facts, settings)
         if asked.key not in kept and len(kept) >= 100:
             raise Refusal(400, f"A Space has at most 100 {settings}.")
-        kept[asked.key] = asked.value
+        # A new one, since others may be reading the old one just now.
+        setattr(facts, settings, kept | {asked.key: asked.value})
     return _again(hub, repository, settings)
 
 
@@ -87,8 +88,10 @@ def delete_setting(
 ) -> dict:
     """Remove one."""
     with repository.changing() as facts:
-        if getattr(facts, settings).pop(asked.key, None) is None:
+        kept = dict(getattr(facts, settings))
+        if kept.pop(asked.key, None) is None:
             raise Refusal(404, f"There is no {asked.key} among its {settings}.")
+        setattr(facts, settings, kept)
     return _again(hub, repository, settings)
 
 
@@ -148,21 +151,28 @@ async def run(
     )
 
 
-def _preflight(request: Request) -> dict[str, str]:
-    """What pages of other addresses may send: https://fetch.spec.whatwg.org/#cors-protocol.
+def allowed(request: Request) -> dict[str, str]:
+    """Who may read an answer: https://fetch.spec.whatwg.org/#cors-protocol.
 
     Only pages of this machine, as Gradio has it: else any site could make an app here do things.
     """
-    origin = request.headers.get("origin", "")
+    origin, found = request.headers.get("origin", ""), None
     with suppress(ValueError):
-        if urlsplit(origin).hostname not in request.app.state.names:
-            origin = ""
-    if not origin:
+        found = urlsplit(origin).hostname
+    if found not in request.app.state.names:
         return {"Vary": "Origin"}
     return {
         "Access-Control-Allow-Origin": origin,
-        "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, PATCH",
-        "Access-Control-Allow-Headers": request.headers.get("access-control-request-headers", "*"),
         "Access-Control-Allow-Credentials": "true",
         "Vary": "Origin",
+    }
+
+
+def _preflight(request: Request) -> dict[str, str]:
+    """What pages of other addresses may send."""
+    if len(said := allowed(request)) == 1:
+        return said
+    return said | {
+        "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, PATCH",
+        "Access-Control-Allow-Headers": request.headers.get("access-control-request-headers", "*"),
     }

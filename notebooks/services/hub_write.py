@@ -116,7 +116,13 @@ def create(hub: HubHere, token: Token, asked: Create) -> JSONResponse:
 
 def _first_card(name: str, sdk: str) -> str:
     title = re.sub(r"[^A-Za-z0-9]+", " ", name).strip().capitalize()
-    lines = [f"title: {title}", "emoji: 🏠", "colorFrom: blue", "colorTo: yellow", f"sdk: {sdk}"]
+    lines = [
+        f"title: {json.dumps(title)}",
+        "emoji: 🏠",
+        "colorFrom: blue",
+        "colorTo: yellow",
+        f"sdk: {sdk}",
+    ]
     if sdk == "gradio":
         lines.append("app_file: app.py")
     return "\n".join(["---", *lines, "pinned: false", "---", ""])
@@ -272,7 +278,7 @@ async def commit(request: Request, hub: HubHere, repository: Writable, revision:
     """A commit: one line of JSON for its message, one for each file."""
     if request.query_params.get("create_pr", "0").lower() not in ("0", "false", ""):
         raise Refusal(400, "There is no pull request on this Hub: commit to a branch.")
-    body = b""
+    body = bytearray()
     async for piece in pieces(request):
         body += piece
         if len(body) > COMMIT_BYTES:
@@ -280,7 +286,7 @@ async def commit(request: Request, hub: HubHere, repository: Writable, revision:
                 413, f"A commit holds at most {COMMIT_BYTES / 1e6:.0f} MB of small files."
             )
     author = hub.who(token(request))[0]
-    made = await run_in_threadpool(_commit, hub, repository, revision, body, author)
+    made = await run_in_threadpool(_commit, hub, repository, revision, bytes(body), author)
     hub.spaces.changed(repository)
     url = f"{hub.url(repository)}/commit/{made}"
     return {"success": True, "commitOid": made, "commitUrl": url, "hookOutput": ""}

@@ -13,9 +13,7 @@ from services.refusals import Refusal
 
 # https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1: of one connection, not of the message.
 HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
-# The Hub's token is for the Hub: an app never sees it.
-TOKENS = {"authorization", "x-hf-authorization"}
-KEPT_BACK = HOP | TOKENS | {"host", "content-length", "accept-encoding"}
+KEPT_BACK = HOP | {"x-hf-authorization", "host", "content-length", "accept-encoding"}
 
 
 class Proxy:
@@ -40,7 +38,11 @@ class Proxy:
     async def pass_on(self, request: Request, port: int, path: str) -> Response:
         """Ask the app what was asked here. Refusal where it cannot be reached."""
         # As bytes: what clients send in a header need not be ASCII.
-        headers = [(k, v) for k, v in request.headers.raw if k.decode("latin-1") not in KEPT_BACK]
+        # The Hub's token is for the Hub: an app never sees it. Beside it may stand the app's own.
+        own = request.headers.get("authorization")
+        hubs = own == request.headers.get("x-hf-authorization", own)
+        away = KEPT_BACK | {"authorization"} if hubs else KEPT_BACK
+        headers = [(k, v) for k, v in request.headers.raw if k.decode("latin-1") not in away]
         headers.append((b"x-forwarded-host", request.headers.get("host", "").encode("latin-1")))
         headers.append((b"accept-encoding", b"identity"))
         if "content-length" in request.headers:

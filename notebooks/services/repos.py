@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from stat import S_ISDIR
@@ -30,7 +30,7 @@ KINDS = ("models", "datasets", "spaces")
 MAIN = "main"
 MOST_FILES, MOST_REPOS = 2_000, 500
 REGULAR_BYTES = 10_000_000  # a larger file must be in LFS, as on the Hub
-LFS_BYTES = 2_000_000_000  # of all that clients store in one start
+LFS_BYTES = 2_000_000_000  # of all that clients have stored
 PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
 # .git in two spellings, and what Windows takes for a device whatever ending it has.
 WINDOWS = re.compile(r"\.git|git~\d+|(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -68,6 +68,12 @@ class Facts:
     secrets: dict[str, str] = field(default_factory=dict)
     sleep_seconds: int | None = None
     paused: bool = False
+
+    @classmethod
+    def read(cls, stored: Path) -> "Facts":
+        """As they were kept, but for what another edition of the course knows and this does not."""
+        told = json.loads(stored.read_text("utf-8"))
+        return cls(**{one.name: told[one.name] for one in fields(cls) if one.name in told})
 
 
 def checked_path(path: str) -> str:
@@ -179,7 +185,7 @@ class Repository:
         self.lock, self.settling = threading.Lock(), threading.Lock()  # of commits, of facts
         self.sound: set[str] = set()  # commits that have been looked at and found good
         stored = folder / "hub.json"
-        self.facts = Facts(**json.loads(stored.read_text("utf-8"))) if stored.is_file() else Facts()
+        self.facts = Facts.read(stored) if stored.is_file() else Facts()
 
     @property
     def owner(self) -> str:
@@ -192,6 +198,7 @@ class Repository:
         with self.settling:
             yield self.facts
             part = self.folder / "hub.json.part"
+            part.touch(0o600)  # there are secrets in it
             part.write_text(json.dumps(asdict(self.facts)), encoding="utf-8")
             part.replace(self.folder / "hub.json")
 
@@ -429,6 +436,7 @@ class Repositories:
         self.folder, self.lock = folder, threading.Lock()
         self.lfs = Lfs(folder / "lfs")
         self.known: dict[tuple[str, str], Repository] = {}
+        whole = True
         for kind in KINDS:
             for place in sorted((folder / kind).glob("*/*")):
                 name = f"{place.parent.name}/{place.name}"
@@ -438,8 +446,14 @@ class Repositories:
                     self.known[kind, name] = Repository(kind, name, place, self.lfs)
                 except (ValueError, TypeError) as error:
                     print(f"{place / 'hub.json'} cannot be read, {name} is left out: {error}")
+                    whole = False
                 else:
                     self.known[kind, name].tidy(0)
+        if whole and self.lfs.stored:  # what was sent, and then not committed
+            held = set().union(*(one.large() for one in self.known.values()))
+            for file in list(self.lfs.folder.iterdir()):
+                if file.name not in held:
+                    self.lfs.forget(file.name)
 
     def find(self, kind: str, name: str) -> Repository | None:
         """The repository; None where there is none."""
@@ -454,6 +468,8 @@ class Repositories:
             if len(self.known) >= MOST_REPOS:
                 raise Refusal(403, f"This Hub keeps at most {MOST_REPOS} repositories.")
             place = self.folder / kind / name
+            if (place / "hub.json").exists():  # what could not be read is still somebody's work
+                raise Refusal(409, f"{name} is there and cannot be read: move {place} away.")
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
             Git.init_bare(str(place), default_branch=MAIN.encode()).close()

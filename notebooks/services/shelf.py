@@ -16,7 +16,7 @@ from pathlib import Path
 from dulwich.objects import Blob
 from helpers.checkpoints import ASSETS, catalog
 
-from services.repos import MAIN, REGULAR_BYTES, Repositories, Repository, pointer
+from services.repos import KINDS, MAIN, REGULAR_BYTES, Repositories, Repository, pointer
 
 ORG = "toytown"
 WHEN = 1_767_225_600.0  # 1 January 2026
@@ -124,10 +124,10 @@ if __name__ == "__main__":
 def fill(repositories: Repositories, more: Path | None = None) -> None:
     """Put the course's content on the shelf.
 
-    more: a folder with models/owner/name and datasets/owner/name, which are put there first;
+    more: a folder with models/owner/name, datasets/… and spaces/…, which are put there first;
     owner/name@branch stands on that branch, too.
     """
-    for kind in ("models", "datasets"):
+    for kind in KINDS:
         for folder in sorted(more.glob(f"{kind}/*/*")) if more else ():
             name, _, branch = folder.name.partition("@")
             _upload(repositories, kind, f"{folder.parent.name}/{name}", folder, branch)

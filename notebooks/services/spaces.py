@@ -26,7 +26,7 @@ from helpers.apps import free_port
 from packaging.requirements import InvalidRequirement, Requirement
 from starlette.concurrency import run_in_threadpool
 
-from services import cards
+from services import cards, temporary
 from services.local import HERE
 from services.refusals import Refusal
 from services.repos import MAIN, Repositories, Repository, checked_path
@@ -93,6 +93,7 @@ class Space:
         self.lock = threading.Lock()  # held while it is built or stopped
         self.asked = 0  # builds that were asked for: only the last of them counts
         self.coming = ""  # the commit that is being built
+        self.installing: subprocess.Popen | None = None
         self.lines = 0
         self.used = time.monotonic()
 
@@ -107,7 +108,7 @@ class Spaces:
 
     def __init__(self, repositories: Repositories, address: str, install: bool = False):
         self.repositories, self.address, self.install = repositories, address, install
-        self.home = Path(tempfile.mkdtemp(prefix="course-spaces-"))
+        self.home = temporary.folder("spaces")
         self.known: dict[str, Space] = {}
         self.replaced: set[Version] = set()  # that are being ended
         self.busy: Counter[int] = Counter()  # requests that are being answered, by port
@@ -151,8 +152,12 @@ class Spaces:
         """Stop it until it is restarted."""
         with self.lock:
             space.asked += 1
-            space.coming = ""
+            turn, space.coming = space.asked, ""
+        if installing := space.installing:
+            installing.kill()
         with space.lock:
+            if turn != space.asked:
+                return  # it was started again while this waited for a build to end
             space.stage = stage  # first: to end it takes seconds, and somebody may ask meanwhile
             self._drop(space)
 
@@ -305,19 +310,26 @@ class Spaces:
         own = next((folder / "venv").rglob("site-packages"))
         here = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
         (own / "this-hub.pth").write_text("\n".join(here), encoding="utf-8")
-        wanted = folder / "wanted.txt"
+        wanted = folder / "app" / "requirements-and-sdk.txt"  # beside files that it may name
         wanted.write_text("\n".join(lines), encoding="utf-8")
-        run = subprocess.run(
+        space.installing = subprocess.Popen(
             [python, "-m", "pip", "install", "--quiet", "--requirement", wanted],
-            capture_output=True,
+            cwd=folder / "app",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             env={name: os.environ[name] for name in KEPT if name in os.environ},
-            timeout=INSTALL_SECONDS,
         )
-        for line in (run.stdout + run.stderr).splitlines():
+        try:
+            told, _ = space.installing.communicate(timeout=INSTALL_SECONDS)
+            failed = space.installing.returncode
+        finally:
+            space.installing.kill()
+            space.installing = None
+        for line in told.splitlines():
             space.log("build", line)
-        if run.returncode:
+        if failed:
             raise BuildError("pip could not install its requirements.")
         return str(python)
 

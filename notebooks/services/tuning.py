@@ -6,7 +6,6 @@ has not offered since May 2025. LoRA: Hu et al., 2021, https://arxiv.org/abs/210
 
 import copy
 import logging
-import os
 import queue
 import re
 import secrets
@@ -23,10 +22,10 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from services import temporary
 from services.engine import Engine
 from services.errors import Refused
 from services.shapes import CreateTunedModel, TuningExample, timestamp
-from services.uploads import PREFIX
 
 if TYPE_CHECKING:
     from services.gemini import Service
@@ -267,7 +266,7 @@ def tune(
     set_seed(SEED)
     learner = get_peft_model(copy.deepcopy(model), lora)
     # By its name the next server knows that it may go, if this one is killed.
-    name = f"{PREFIX}{os.getpid()}-"
+    name = temporary.prefix("gemini")
     with tempfile.TemporaryDirectory(prefix=name, ignore_cleanup_errors=True) as folder:
         arguments = TrainingArguments(
             folder,

@@ -6,25 +6,21 @@ names an address; then pieces to that address, the last of which says "finalize"
 
 import functools
 import hashlib
-import os
 import secrets
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil
-
+from services import temporary
 from services.errors import Refused
 from services.shapes import File, FileToCome, timestamp
 
 KEPT = timedelta(hours=48)
 STARTED = timedelta(hours=1)  # for an upload that is never finished
 MOST_FILES = 100
-PREFIX = "course-gemini-"
 
 
 def _alone(method: Callable) -> Callable:
@@ -56,8 +52,7 @@ class Uploads:
         self, max_bytes: int, address: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ):
         """max_bytes: of a file. address: of the server. now: the time, for tests of expiry."""
-        _clean()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        self.folder = temporary.folder("gemini")
         self.max_bytes, self.address, self.now = max_bytes, address, now
         self._coming: dict[str, _Upload] = {}
         self._files: dict[str, tuple[File, Path, datetime]] = {}
@@ -186,11 +181,3 @@ class Uploads:
     @property
     def _too_large(self) -> str:
         return f"The file is too large: at most {self.max_bytes / 1e6:.0f} MB."
-
-
-def _clean() -> None:
-    """Remove the folders of servers that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        process = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if process.isdigit() and not psutil.pid_exists(int(process)):
-            shutil.rmtree(folder, ignore_errors=True)

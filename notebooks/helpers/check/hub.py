@@ -5,7 +5,7 @@ import pickle
 from helpers import media
 from helpers.check.verdict import Verdict, checklist, self_check
 
-FREE = {"apache-2.0", "mit", "bsd-3-clause"}
+FREE = {"apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc0-1.0"}
 
 
 @self_check(
@@ -29,7 +29,8 @@ def voice_for_a_shop(answer: object) -> Verdict:
     if found.pipeline_tag != "text-to-speech":
         hint = "Filter by the task, text-to-speech."
         return Verdict(False, expected, f"a model for {found.pipeline_tag}", hint)
-    hint = "It is gated." if found.gated else f"Its licence is {licence}: what does nc stand for?"
+    asked = "what does nc stand for?" if "nc" in licence.split("-") else "what says may_i_sell?"
+    hint = "It is gated." if found.gated else f"Its licence is {licence or 'not named'}: {asked}"
     fits = licence in FREE and not found.gated
     return Verdict(fits, expected, f"{answer}, {licence or 'no licence'}", hint)
 
