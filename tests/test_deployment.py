@@ -59,10 +59,11 @@ def test_a_streamed_answer_grows_piece_by_piece(said):
 
 
 def test_while_it_is_updated_at_most_one_question_fails(said):
-    counts = eval(re.search(r"questions: (\{.*\})", said)[1])
-    assert counts["Hello, Rosa!"] >= 2, "the old one goes on"
-    assert counts["Good day, Rosa!"] == 1, "then the new one answers"
-    assert sum(counts.values()) - counts["Hello, Rosa!"] - 1 <= 1, counts
+    told = re.search(r"(\d+) answers of the old version, (\d+) of the new; (\d+) failed", said)
+    old, new, failed = map(int, told.groups())
+    assert old >= 2, "the old one goes on"
+    assert new == 1, "then the new one answers"
+    assert failed <= 1
 
 
 def test_a_private_space_answers_its_owner_alone(said):
