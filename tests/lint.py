@@ -20,7 +20,7 @@ from exercises import SOLUTION, assigns_answer, exercises_of
 from nbformat import NotebookNode
 from outputs import WIDGET, code_cells, images, outputs, tags, text
 
-TAGS = {"setup", "exercise", "self-check", "narrator", "volatile"}
+TAGS = {"setup", "exercise", "self-check", "narrator", "volatile", "quiz"}
 SLIDES = {"slide", "subslide", "fragment", "notes", "skip", "-"}  # "-": goes on with the one before
 ENDING = ["The real one", "Limits", "Exercises", "The Narrator", "Recap"]
 DEEPER = "Deeper (optional)"
@@ -160,7 +160,8 @@ def begins_with_title_badge_and_question(
     notebook: NotebookNode, name: str, course: Course
 ) -> Iterator[str]:
     """The first cell: number and title, badge, question, and the line time · memory · needs."""
-    first, opening = notebook.cells[0], sections(notebook)[0][1]
+    first = notebook.cells[0]
+    opening = [cell for cell in sections(notebook)[0][1] if "quiz" not in tags(cell)]
     number = re.match(r"[\d.]+", name)
     if not first.source.startswith(f"# {number[0] if number else name} "):
         yield f"must begin with the heading '# {number[0] if number else name} Title'"
@@ -183,14 +184,14 @@ def states_three_to_five_objectives(
     notebook: NotebookNode, name: str, course: Course
 ) -> Iterator[str]:
     """Three to five objectives before the setup, each a verb; the recap comes back to each."""
-    objectives = items(sections(notebook)[0][1])
+    objectives = items([cell for cell in sections(notebook)[0][1] if "quiz" not in tags(cell)])
     if not 3 <= len(objectives) <= 5:
         yield f"must list 3 to 5 objectives before the setup, not {len(objectives)}"
     for objective in objectives:
         first = re.sub(r"\W", "", objective.split()[0]).lower()
         if first in {"a", "an", "the", "how", "what", "why", "to", "you", "understanding"}:
             yield f"an objective begins with a verb, not with {first!r}: {objective[:60]!r}"
-    recap = items(section(notebook, "Recap"))
+    recap = items([cell for cell in section(notebook, "Recap") if "quiz" not in tags(cell)])
     if len(recap) < len(objectives):
         yield f"the recap must list the {len(objectives)} objectives in the past tense"
 
@@ -250,10 +251,10 @@ def shows_something_within_five_code_cells(
 
 @rule
 def keeps_to_its_size(notebook: NotebookNode, name: str, course: Course) -> Iterator[str]:
-    """Core 25 to 40 cells (60 in 1, 2 and 2.9), deeper at most 25, code cells 20 lines, 2 MB."""
+    """Core 25 to 40 cells (60 in 1, 2, 2.9) and a quiz, deeper at most 25, code 20 lines, 2 MB."""
     deeper, many = len(section(notebook, DEEPER)), name.startswith(("1. ", "2. ", "2.9."))
     most = 60 if many else 40  # those three are each about a whole service
-    core = len(notebook.cells) - deeper
+    core = sum("quiz" not in tags(cell) for cell in notebook.cells) - deeper
     if not 25 <= core <= most:
         yield f"the core must have 25 to {most} cells, not {core}"
     if deeper > 25:
@@ -407,6 +408,11 @@ def has_only_links_that_lead_somewhere(
             )
             if not inside or not file.exists():
                 yield f"{at(notebook, cell)}: {link!r} leads to no file of notebooks/ or assets/"
+        for term in re.findall(r"glossary\.md#([^)]*)\)", prose_of(cell.source)):
+            if f'<a id="{term}"></a>' not in (course.root / "assets/glossary.md").read_text(
+                "utf-8"
+            ):
+                yield f"{at(notebook, cell)}: the glossary has no term {term!r}"
 
 
 # ------------------------------------------------------------------------------- the fixed endings
@@ -465,6 +471,26 @@ def has_three_exercises(notebook: NotebookNode, name: str, course: Course) -> It
         yield "every cell tagged 'self-check' follows a cell tagged 'exercise'"
     if sum(len(SOLUTION.findall(cell.source)) for cell in cells) > len(found):
         yield "there are more solutions than exercises"
+
+
+@rule
+def asks_before_and_after(notebook: NotebookNode, name: str, course: Course) -> Iterator[str]:
+    """Two predictions before the setup, three questions after the recap; each option explained."""
+    for place, cells, count in (
+        ("before '## Setup'", sections(notebook)[0][1], 2),
+        ("after '## Recap'", section(notebook, "Recap"), 3),
+    ):
+        text = "\n".join(cell.source for cell in cells if "quiz" in tags(cell))
+        questions = re.split(r"^\*\*\d\. ", text, flags=re.MULTILINE)[1:]
+        if len(questions) != count:
+            yield f"{place} a cell tagged 'quiz' asks {count} questions, not {len(questions)}"
+        for question in questions:
+            asked, _, folded = question.partition("<details>")
+            options = re.findall(r"^- \*\*([a-d])\.\*\* ", asked, re.MULTILINE)
+            right = re.findall(r"^\*\*([a-d])\.\*\* \S", folded, re.MULTILINE)
+            wrong = re.findall(r"^- \*\*([a-d])\*\* \S", folded, re.MULTILINE)
+            if not 3 <= len(options) <= 4 or len(right) != 1 or sorted(right + wrong) != options:
+                yield f"explain one right option and each wrong one of {question[:50]!r}"
 
 
 @rule

@@ -27,6 +27,8 @@ PROSE = "Here is what to expect from the cell that follows."
 def course(tmp_path_factory):
     root = tmp_path_factory.mktemp("course")
     (root / "notebooks").mkdir()
+    (root / "assets").mkdir()
+    (root / "assets/glossary.md").write_text('<a id="near"></a>**near**: not far.\n')
     (root / "notebooks" / f"{NAME}.ipynb").touch()
     app = f"import gradio\n\n\n{FUNCTION}\n\n\ndef other():\n    return 1\n"
     return lint.Course("https://github.com/someone/course", SETUP, app, root)
@@ -54,6 +56,18 @@ def picture(width: int = 40) -> NotebookNode:
     return new_output("display_data", data={"image/png": b64encode(buffer.getvalue()).decode()})
 
 
+def quiz(questions: int) -> NotebookNode:
+    text = "".join(
+        f"**{number}. Which?**\n\n- **a.** one\n- **b.** two\n- **c.** three\n\n"
+        "<details><summary>Answer</summary>\n\n**b.** Because.\n\n"
+        "- **a** is wrong: no.\n- **c** is wrong: no.\n\n</details>\n\n"
+        for number in range(1, questions + 1)
+    )
+    cell = markdown(text)
+    cell.metadata["tags"] = ["quiz"]
+    return cell
+
+
 def good() -> NotebookNode:
     """The smallest notebook that keeps every rule."""
     cells = [
@@ -61,6 +75,7 @@ def good() -> NotebookNode:
                  "50 minutes · 0.9 GB of memory · needs nothing else", "slide"),
         markdown("You will\n\n- turn words into vectors\n- measure them\n- search with them"),
         markdown("Say what a vector is before you start.", "notes"),
+        quiz(2),
         markdown(f"## Setup\n\n{PROSE}", "slide"),
         code(SETUP.replace("setup()", 'setup("embedder")'), "setup", output=stream("tier micro")),
         markdown(f"## Guess first\n\n{PROSE}", "slide"),
@@ -86,6 +101,7 @@ def good() -> NotebookNode:
         markdown(f"## The Narrator\n\n{PROSE}", "slide"),
         code(FUNCTION, "narrator"),
         markdown("## Recap\n\n- You turned\n- You measured\n- You searched", "slide"),
+        quiz(3),
         markdown(f"## Deeper (optional)\n\n{PROSE}", "slide"),
         code("2 + 2", output=value("4")),
         markdown("Four, as always."),
@@ -151,7 +167,7 @@ def move(fragment: str, before: str) -> Callable[[NotebookNode], None]:
 
 
 def add_solution(notebook: NotebookNode) -> None:
-    solution = copy.deepcopy(find(notebook, "<details>"))
+    solution = copy.deepcopy(find(notebook, "<summary>Solution"))
     solution.id = "another"
     notebook.cells.insert(notebook.cells.index(find(notebook, "## The Narrator")), solution)
 
@@ -202,10 +218,17 @@ BROKEN: dict[str, list[tuple[Callable[[NotebookNode], object], str]]] = {
     ],
     "keeps_to_its_size": [
         (add(14, "Near is alike"), "25 to 40 cells, not 44"),
-        (lambda nb: nb.cells.__delitem__(slice(5, 11)), "25 to 40 cells, not 24"),
+        (lambda nb: nb.cells.__delitem__(slice(6, 12)), "25 to 40 cells, not 24"),
         (add(24, "## Deeper"), "at most 25 cells, not 27"),
         (swap("1 + 1", TWENTY_ONE), "21 lines of code"),
         (show(stream("a" * 2_000_001)), "2.0 MB"),
+    ],
+    "asks_before_and_after": [
+        (swap("**2. Which?", "**Which?"), "before '## Setup' a cell tagged 'quiz' asks 2"),
+        (swap("**3. Which?", "**Which?"), "after '## Recap' a cell tagged 'quiz' asks 3"),
+        (swap("- **c** is wrong: no.", ""), "explain one right option"),
+        (swap("**b.** Because.", "Because."), "explain one right option"),
+        (swap("- **c.** three\n", ""), "explain one right option"),
     ],
     "has_prose_before_code": [
         (drop("See [this page]"), "say in the cell before"),
@@ -240,7 +263,7 @@ BROKEN: dict[str, list[tuple[Callable[[NotebookNode], object], str]]] = {
         (swap("1 + 1", "1 +"), "is no Python"),
     ],
     "has_no_commented_out_code": [
-        (swap("1 + 1", "1 + 1\n# x = f(1)"), "cell 7 ('1 + 1'), line 2: commented-out code"),
+        (swap("1 + 1", "1 + 1\n# x = f(1)"), "cell 8 ('1 + 1'), line 2: commented-out code"),
     ],
     "has_no_filler": [
         (swap("Near is alike", "Simply delve into this powerful idea"), "'powerful' says nothing"),
@@ -249,6 +272,7 @@ BROKEN: dict[str, list[tuple[Callable[[NotebookNode], object], str]]] = {
     "has_only_links_that_lead_somewhere": [
         (swap("(2.2.%20A_Good_One.ipynb)", "(2.3.%20Next.ipynb)"), "leads to no file"),
         (swap("(2.2.%20A_Good_One.ipynb)", "(../README.md)"), "leads to no file"),
+        (swap("(2.2.%20A_Good_One.ipynb)", "(../assets/glossary.md#no-term)"), "has no term"),
     ],
     "says_what_is_real_and_what_it_costs": [
         (swap("assert by_hand", "by_hand"), "done by hand"),
