@@ -449,11 +449,19 @@ class Repositories:
                     whole = False
                 else:
                     self.known[kind, name].tidy(0)
-        if whole and self.lfs.stored:  # what was sent, and then not committed
+        if whole and self.lfs.stored:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove large files that were sent and then not committed."""
+        try:
             held = set().union(*(one.large() for one in self.known.values()))
-            for file in list(self.lfs.folder.iterdir()):
-                if file.name not in held:
-                    self.lfs.forget(file.name)
+        except Exception as error:  # a history may be broken in any way: then all of them stay
+            print(f"Large files are not tidied up, a history cannot be read: {error}")
+            return
+        for file in list(self.lfs.folder.iterdir()):
+            if file.name not in held:
+                self.lfs.forget(file.name)
 
     def find(self, kind: str, name: str) -> Repository | None:
         """The repository; None where there is none."""
@@ -469,7 +477,7 @@ class Repositories:
                 raise Refusal(403, f"This Hub keeps at most {MOST_REPOS} repositories.")
             place = self.folder / kind / name
             if (place / "hub.json").exists():  # what could not be read is still somebody's work
-                raise Refusal(409, f"{name} is there and cannot be read: move {place} away.")
+                raise Refusal(409, f"{name} is there and cannot be read: move its folder away.")
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
             Git.init_bare(str(place), default_branch=MAIN.encode()).close()
