@@ -37,7 +37,7 @@ def test_the_space_says_what_the_notebook_said_and_http_by_hand_says_it_too(cell
 
 
 def test_it_goes_through_the_stages_to_running(said):
-    assert re.search(r"(BUILDING|APP_STARTING) [\d.]+ s .*RUNNING [\d.]+ s", said)
+    assert re.search(r"^RUNNING after [\d.]+ s$", said, re.M)
     assert "Requirement already satisfied: transformers==5.23.0" in said
 
 
@@ -107,9 +107,9 @@ def test_a_death_is_an_error_for_all_and_the_hub_says_which(said):
 
 
 def test_a_nap_ends_with_the_next_visitor_who_is_held_or_told_to_ask_again(said):
-    answers = eval(re.search(r"SLEEPING\nafter [\d.]+ s; answers on the way: (.*)", said)[1])
-    assert answers[-1] == 200
-    assert set(answers[:-1]) <= {503}
+    told = re.search(r"SLEEPING\n(\d+) after [\d.]+ s, and (\d+) times 503 on the way", said)
+    assert told[1] == "200"
+    assert int(told[2]) < 60
 
 
 def test_two_processes_divide_the_pictures(said):
