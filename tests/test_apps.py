@@ -183,6 +183,15 @@ def test_it_asks_nobody_outside_unless_somebody_turns_gradios_analytics_on(tmp_p
 # ---------------------------------------------------------- each notebook's app, used in a browser
 
 
+def run_parts(cells: list[NotebookNode], parts: dict[str, str], names: dict[str, object]) -> None:
+    """Run in names the cells that hold these fragments, each up to its end, whole without one."""
+    for fragment, end in parts.items():
+        source = cell_with(cells, fragment)
+        # A Hub would be asked for MiniLM; it is here.
+        source = re.sub(r"^base = .*$", f'base = "{checkpoint("embedder")}"', source, flags=re.M)
+        exec(source[: source.index(end)] if end else source, names)
+
+
 @contextmanager
 def app_of(notebook: NotebookNode, parts: dict[str, str], **given: object):
     """The app of a notebook, served: its address, and the names that it stands on.
@@ -192,9 +201,7 @@ def app_of(notebook: NotebookNode, parts: dict[str, str], **given: object):
     """
     cells = code_cells(notebook)
     names = {"device": "cpu", "checkpoint": checkpoint, "media": media} | given
-    for fragment, end in parts.items():
-        source = cell_with(cells, fragment)
-        exec(source[: source.index(end)] if end else source, names)
+    run_parts(cells, parts, names)
     with served(cell_with(cells, "apps.running("), names) as visitor:
         yield visitor.src, names
 
@@ -225,15 +232,8 @@ def sorting(execution, executed, tmp_path_factory):
     cells = code_cells(executed["2. Open_Source_Models"])
     names = {"hub": SimpleNamespace(texts=lambda: (str(folder), "topic")), "torch": torch}
     names["tempfile"] = tempfile
-    minilm = f'base = "{checkpoint("embedder")}"'
-    steps = {
-        "import datasets\n": "counted = ",
-        "sorter = AutoModel": None,
-        "trainer = ": "before = ",
-    }
-    for fragment, end in steps.items():
-        source = cell_with(cells, fragment).partition(end)[0] if end else cell_with(cells, fragment)
-        exec(re.sub(r"^base = .*$", minilm, source, flags=re.M), names)
+    parts = {"import datasets\n": "counted = ", "sorter = AutoModel": "", "trainer = ": "before = "}
+    run_parts(cells, parts, names)
     names["trainer"].train()
     parts = {"model": names["sorter"], "tokenizer": names["tokenizer"]}
     names["sort_post"] = pipeline("text-classification", **parts, device="cpu")

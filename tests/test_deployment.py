@@ -37,7 +37,7 @@ def test_the_space_says_what_the_notebook_said_and_http_by_hand_says_it_too(cell
 
 
 def test_it_goes_through_the_stages_to_running(said):
-    assert re.search(r"^RUNNING after [\d.]+ s$", said, re.M)
+    assert int(re.search(r"^RUNNING after [\d.]+ s; (\d) stages seen$", said, re.M)[1]) >= 2
     assert "Requirement already satisfied: transformers==5.23.0" in said
 
 
@@ -107,9 +107,9 @@ def test_a_death_is_an_error_for_all_and_the_hub_says_which(said):
 
 
 def test_a_nap_ends_with_the_next_visitor_who_is_held_or_told_to_ask_again(said):
-    told = re.search(r"SLEEPING\n(\d+) after [\d.]+ s, and (\d+) times 503 on the way", said)
+    told = re.search(r"SLEEPING\n(\d+) after [\d.]+ s; (\d+) of (\d+) before it were 503", said)
     assert told[1] == "200"
-    assert int(told[2]) < 60
+    assert told[2] == told[3]
 
 
 def test_two_processes_divide_the_pictures(said):
