@@ -17,6 +17,7 @@ import platform
 import random
 import re
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,7 @@ from urllib.parse import quote
 import nbformat
 import psutil
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from outputs import WIDGET, code_cells, differences, outputs, tags, text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,14 +107,20 @@ def execute(path: Path) -> Run:
     )
     done, start = threading.Event(), time.perf_counter()
     threading.Thread(target=watch_memory, args=(client, run, done), daemon=True).start()
-    try:
-        client.execute()
-    except Exception as error:  # whatever stops one notebook, the others still run
-        said = f"{type(error).__name__}: {error}"
-        if isinstance(error, CellExecutionError):
-            said = f"{error.ename}: {error.evalue}"
-        ran = sum(cell.execution_count is not None for cell in code_cells(run.notebook))
-        run.error = f"code cell {max(1, ran)}: {' '.join(said.split())[:300]}"
+    # Cells' stderr is in the notebook. What a kernel itself writes is noise about its sockets as
+    # it ends, unless it died: then its last words are told.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as last_words:
+        try:
+            client.execute(stderr=last_words)
+        except Exception as error:  # whatever stops one notebook, the others still run
+            said = f"{type(error).__name__}: {error}"
+            if isinstance(error, CellExecutionError):
+                said = f"{error.ename}: {error.evalue}"
+            elif isinstance(error, DeadKernelError):
+                last_words.seek(0)
+                said += f" {last_words.read()[-200:]}"
+            ran = sum(cell.execution_count is not None for cell in code_cells(run.notebook))
+            run.error = f"code cell {max(1, ran)}: {' '.join(said.split())[:300]}"
     run.seconds = time.perf_counter() - start
     done.set()
     said = " ".join(text(cell) for cell in code_cells(run.notebook) if "setup" in tags(cell))

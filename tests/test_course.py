@@ -118,3 +118,20 @@ def test_a_name_no_notebook_has_is_told(course):
     run = course("7")
     assert run.returncode == 2
     assert "begins with '7'" in run.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a killed process is told otherwise there")
+def test_what_a_kernel_writes_as_it_ends_is_told_only_if_it_died(course):
+    word = "import os\nos.write(2, b'noise');"  # past ipykernel: it leaves this one be under pytest
+    cells = {
+        "4. Noisy": f"import atexit\natexit.register(exec, {word!r});",
+        "5. Dies": f"{word}\nos.kill(os.getpid(), 9)",
+    }
+    for name, source in cells.items():
+        notebook = new_notebook(cells=[new_code_cell(source)])
+        nbformat.write(notebook, course.folder / f"notebooks/{name}.ipynb")
+    run = course("4", "5")
+    assert (run.returncode, run.stderr) == (1, "")
+    lines = {line.split()[1]: line for line in run.stdout.splitlines() if line.startswith("[")}
+    assert lines["4."].endswith("ok")
+    assert "DeadKernelError: Kernel died noise" in lines["5."]
