@@ -171,7 +171,7 @@ def publish(run: Run) -> None:
 
 
 def report(runs: list[Run], seconds: float) -> None:
-    """Write build/index.html and build/measured.json."""
+    """Write build/index.html and build/measured.json, and a table where GitHub shows one."""
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
     machine, today = machine + platform.python_version(), f"{datetime.now():%Y-%m-%d}"
     rows = [
@@ -192,6 +192,14 @@ def report(runs: list[Run], seconds: float) -> None:
         figures = {"seconds": round(run.seconds, 1), "megabytes": round(run.memory)}
         measured["notebooks"][run.name] = {**figures, "tier": run.tier, "ok": not run.error}
     write(BUILD / "measured.json", json.dumps(measured, indent=2) + "\n")
+    if shown := os.environ.get("GITHUB_STEP_SUMMARY"):
+        table = ["| notebook | tier | time | memory | result |", "|---|---|---:|---:|---|"]
+        for run in runs:
+            figures = f"{run.seconds:.1f} s | {run.memory:,.0f} MB"
+            result = html.escape(run.error).replace("|", "\\|") or "ok"
+            table.append(f"| {run.name} | {run.tier} | {figures} | {result} |")
+        with Path(shown).open("a", encoding="utf-8") as file:
+            file.write("\n".join([summary, "", *table, "", ""]))
 
 
 def main() -> int:

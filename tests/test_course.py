@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,7 +59,8 @@ def sources(folder):
 
 def test_runs_all_leaves_pages_and_figures_and_says_which_failed(course):
     before = sources(course.folder)
-    run = course()
+    summary = course.folder / "summary.md"
+    run = course(GITHUB_STEP_SUMMARY=str(summary))
     lines = sorted(run.stdout.splitlines(), key=lambda line: line.partition("] ")[2])
     build = course.folder / "build"
     assert run.returncode == 1
@@ -78,6 +80,11 @@ def test_runs_all_leaves_pages_and_figures_and_says_which_failed(course):
     assert 200 < measured["1. Good"]["megabytes"] < 600  # a bare kernel takes about 60
     assert 0.2 < measured["1. Good"]["seconds"] < 30
     assert measured["2. Fails"]["ok"] is False
+    rows = summary.read_text("utf-8").splitlines()
+    assert any(
+        re.fullmatch(r"\| 1\. Good \| micro \| [\d.]+ s \| \d+ MB \| ok \|", r) for r in rows
+    )
+    assert any(r.endswith("KeyError: &#x27;missing key&#x27; |") for r in rows), "GitHub's report"
     assert sources(course.folder) == before, "running changed a notebook"
 
 

@@ -1,0 +1,259 @@
+"""`make record`: what real checkpoints answer, kept with where it comes from; never a rehearsal.
+
+A local Hub holds tiny checkpoints under the real ids, so all but the real weights is exercised. The
+refusals keep what comes of it out of assets/real.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import record
+import soundfile
+import tiny
+from conftest import ROOT
+from helpers import checkpoints
+from PIL import Image
+from record_cells import CELLS, peak_memory_mb, proof
+from services import local
+
+ROLES = ("detector", "speaker")  # one with a picture, one with a sound
+COMMIT = "a" * 40
+
+
+def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
+    """The command, as the README gives it, with CI=true as on GitHub."""
+    return subprocess.run(
+        [sys.executable, ROOT / ".ci/record.py", *map(str, arguments)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Local]:
+    folder = tmp_path_factory.mktemp("on the hub")
+    tiny.save(folder, ROLES)
+    with local.start("hub", "--more", str(folder)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def google() -> Iterator[local.Local]:
+    with local.start("gemini") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def rehearsed(hub, google, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    """One rehearsal: two roles, Gemini's own with a key, and one that this Hub does not hold."""
+    folder = tmp_path_factory.mktemp("rehearsal")
+    told = {"HF_ENDPOINT": hub.address, "GEMINI_API_KEY": google.key, "HF_TOKEN": "hf_not-yours"}
+    told["GOOGLE_GEMINI_BASE_URL"] = google.address
+    told["GITHUB_STEP_SUMMARY"] = str(folder.parent / "summary.md")
+    ran = run("--rehearse", folder, *ROLES, "gemini", "listener", **told)
+    return folder, ran
+
+
+def test_a_record_says_what_answered_and_where_it_comes_from(rehearsed):
+    folder, ran = rehearsed
+    for role in ROLES:
+        kept = json.loads((folder / f"small/{role}.json").read_text("utf-8"))
+        assert kept["checkpoint"] == checkpoints.row(role, "small")["id"]
+        assert re.fullmatch("[0-9a-f]{40}", kept["commit"])
+        assert re.fullmatch("[0-9a-f]{64}", kept["weights"]["sha256"])
+        assert kept["versions"].keys() == {"torch", "transformers"}
+        assert kept["seconds"] > 0 and 100 < kept["peak_memory_mb"] < 4000
+        assert kept["answers"] and all(one["given"] for one in kept["answers"])
+        assert f"def {role}(folder" in kept["code"]
+    assert f"| {role} | {kept['checkpoint']} |" in ran.stdout
+
+
+def test_pictures_and_sounds_are_kept_small_and_whole(rehearsed):
+    folder, _ = rehearsed
+    with Image.open(folder / "small/detector.webp") as picture:
+        picture.load()
+        assert 300 < picture.width <= 640
+    sound, rate = soundfile.read(folder / "small/speaker.ogg")
+    assert rate == 16_000 and len(sound) > 1_000
+    assert record.size(folder) < 400_000
+
+
+def test_one_that_fails_is_told_in_one_sentence_and_the_others_are_kept(rehearsed):
+    folder, ran = rehearsed
+    assert ran.returncode == 1
+    row = next(line for line in ran.stdout.splitlines() if line.startswith("| listener |"))
+    assert "has no public laion/clap-htsat-unfused" in row
+    assert "Traceback" not in ran.stdout + ran.stderr
+    assert not (folder / "small/listener.json").exists()
+    assert row in (folder.parent / "summary.md").read_text("utf-8"), "GitHub's report has it"
+
+
+def test_a_rehearsal_says_so_on_every_record_and_on_its_page(rehearsed):
+    folder, _ = rehearsed
+    records = list(folder.glob("*/*.json"))
+    assert len(records) == 3
+    assert all(json.loads(path.read_text("utf-8"))["rehearsal"] is True for path in records)
+    assert (folder / "README.md").read_text("utf-8").startswith("# A rehearsal: these are no real")
+    with pytest.raises(ValueError, match="records of a rehearsal: remove them"):
+        record.publish(folder, ROOT / "README.md")
+
+
+def test_nothing_that_is_kept_holds_a_key_or_leaves_this_cache(rehearsed, hub, google):
+    folder, ran = rehearsed
+    kept = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    for key in (google.key, hub.key, "hf_not-yours"):
+        assert key not in ran.stdout + ran.stderr
+        assert not any(key.encode() in content for content in kept)
+    said = json.loads((folder / "api/gemini.json").read_text("utf-8"))
+    assert any("bakery" in one["given"] for one in said["answers"])
+    assert not list(folder.rglob("models--*")), "the tiny weights are gone with their own cache"
+
+
+def test_an_answer_that_repeats_a_key_is_thrown_away(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEMINI_API_KEY", "AKeyThatNobodyMayRead")
+    (made := tmp_path / "made").mkdir()
+    (made / "gemini.json").write_text('{"answers": "I know AKeyThatNobodyMayRead"}')
+    became, kept = record.take("gemini", made, tmp_path, tmp_path, rehearsal=False)
+    assert became == "its answer holds a key of yours: nothing was kept" and not kept
+    assert not (tmp_path / "gemini.json").exists()
+    assert record.without_keys("400: AKeyThatNobodyMayRead") == "400: [key]"
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "sentence"),
+    [
+        (["--tier", "micro"], {}, "--tier is small or full, not micro"),
+        ([], {"HF_ENDPOINT": "http://127.0.0.1:8700"}, "only https://huggingface.co has the real"),
+        ([], {"HF_ENDPOINT": "https://a-mirror.example"}, "only https://huggingface.co has the"),
+        ([], {"GOOGLE_GEMINI_BASE_URL": "http://localhost:1"}, "is the real Gemini"),
+        (["--rehearse", "/nowhere"], {}, "--rehearse is for a Hub on this machine"),
+        (
+            ["--rehearse", ROOT / "assets/real"],
+            {"HF_ENDPOINT": "http://127.0.0.1:8700"},
+            "a rehearsal is no result: choose a folder outside of assets",
+        ),
+        (["detecter"], {}, "no role detecter: use chatbot"),
+    ],
+)
+def test_what_would_be_no_real_result_is_refused(arguments, environment, sentence):
+    there = record.REAL.exists()
+    ran = run(*arguments, **environment)
+    assert ran.returncode == 2
+    assert sentence in " ".join(ran.stderr.split())
+    assert record.REAL.exists() == there
+
+
+def test_weights_that_are_not_the_hubs_are_refused(hub, tmp_path, monkeypatch):
+    """As where a rehearsal has filled the cache under a real name."""
+    from huggingface_hub import file_download, snapshot_download
+
+    monkeypatch.setattr(file_download.constants, "ENDPOINT", hub.address)
+    monkeypatch.setattr(
+        file_download,
+        "HUGGINGFACE_CO_URL_TEMPLATE",
+        hub.address + "/{repo_id}/resolve/{revision}/{filename}",
+    )
+    facts = checkpoints.row("speaker", "small")
+    folder = snapshot_download(facts["id"], cache_dir=tmp_path, endpoint=hub.address)
+    assert proof("speaker", "small", Path(folder))["checkpoint"] == facts["id"]
+    weights = Path(folder, "model.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1  # one bit of one weight
+    weights.unlink()
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match="in this cache is not the Hub's at"):
+        proof("speaker", "small", Path(folder))
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+def made(folder: Path, seconds: float = 1.0, came: str = "a *dog*|<b>") -> Path:
+    """What a cell of the detector leaves in a folder."""
+    folder.mkdir(exist_ok=True)
+    kept = {"role": "detector", "tier": "small", "notebook": "2.6. Object_Detection"}
+    kept |= {"task": "object-detection", "checkpoint": "owner/name", "commit": COMMIT}
+    kept |= {"weights": {"file": "model.safetensors", "sha256": "b" * 64, "bytes": 1}}
+    kept |= {"licence": "mit", "date": "2026-01-01", "machine": "Linux", "device": "cpu"}
+    kept |= {"versions": {"torch": "2"}, "seconds": seconds, "peak_memory_mb": 9, "code": "1\n"}
+    kept |= {"answers": [{"given": "a street", "came": came}]}
+    kept |= {"picture": {"file": "detector.webp", "alt": "A street"}}
+    (folder / "detector.json").write_text(json.dumps(kept))
+    (folder / "detector.webp").write_bytes(b"picture")
+    return folder
+
+
+def test_a_record_is_replaced_only_by_a_new_answer(tmp_path):
+    real = tmp_path / "real"
+    (target := real / "small").mkdir(parents=True)
+
+    def take(**changes) -> tuple[str, dict]:
+        return record.take("detector", made(tmp_path / "made", **changes), target, real, False)
+
+    assert take()[0] == "new"
+    became, kept = take(seconds=2.0)
+    assert (became, kept["seconds"]) == ("as before", 1.0), "a change of the clock alone is no news"
+    became, kept = take(seconds=2.0, came="a cat")
+    assert (became, kept["seconds"]) == ("new", 2.0)
+    assert sorted(path.name for path in target.iterdir()) == ["detector.json", "detector.webp"]
+
+
+def test_records_that_would_grow_too_large_are_not_kept(tmp_path, monkeypatch):
+    real = tmp_path / "real"
+    (target := real / "small").mkdir(parents=True)
+    (real / "more").write_bytes(b"x" * 1_000)
+    monkeypatch.setattr(record, "MOST", 1_000)
+    became, _ = record.take("detector", made(target / "made"), target, real, False)
+    assert became.startswith("all records together would be over")
+    assert not (target / "detector.json").exists()
+
+
+def test_the_readme_leads_to_the_page_only_while_there_is_one(tmp_path):
+    real, readme = tmp_path / "real", tmp_path / "README.md"
+    before = f"# Course\n\n{record.PLACE}\n\nMore.\n"
+    readme.write_text(before)
+    assert record.publish(real, readme) == 0
+    assert readme.read_text() == before and not real.exists()
+    real.mkdir()
+    made(real / "small")
+    for _ in range(2):  # once is as good as twice
+        assert record.publish(real, readme) == 1
+        assert readme.read_text().count("](assets/real/README.md)") == 1
+    page = (real / "README.md").read_text("utf-8")
+    assert f"[owner/name](https://huggingface.co/owner/name/tree/{COMMIT})" in page
+    assert "![A street](small/detector.webp)" in page
+    assert r"| a street | a \*dog\*\|&lt;b&gt; |" in page, "what a model says is no markup"
+    (real / "small/detector.json").unlink()
+    record.publish(real, readme)
+    assert readme.read_text() == before
+
+
+def test_no_page_promises_what_is_not_there():
+    there = (record.REAL / "README.md").is_file()
+    pages = [ROOT / "README.md", *sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    assert there or not [p.name for p in pages if "assets/real" in p.read_text("utf-8")]
+    for path in record.REAL.glob("*/*.json"):
+        assert "rehearsal" not in json.loads(path.read_text("utf-8"))
+    assert not record.REAL.is_dir() or record.size(record.REAL) <= record.MOST
+
+
+def test_every_role_of_the_catalog_has_a_cell():
+    assert CELLS.keys() == checkpoints.catalog()["roles"].keys() | {"gemini"}
+
+
+def test_peak_memory_is_counted_in_megabytes_and_never_falls():
+    before = peak_memory_mb()
+    block = b"x" * 300_000_000
+    assert 50 < before < peak_memory_mb() and len(block)

@@ -1,0 +1,286 @@
+"""GitHub's side of the course: workflows lint clean, hold no more rights than they use, and end.
+
+actionlint (with shellcheck for their scripts) and zizmor read them, offline. What they do not ask
+for is asked here. The linters' own tests are theirs; that each is at work is shown by one fault.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import links
+import pytest
+import yaml
+from conftest import ROOT
+
+FOLDER = ROOT / ".github" / "workflows"
+WORKFLOWS = sorted(FOLDER.glob("*.yml"))
+NAMES = {"hub", "links", "newest", "site", "test"}
+# Jobs that may do more than read. They run no package's code.
+MAY = {
+    ("hub", "propose"): {"contents": "write", "pull-requests": "write"},
+    ("links", "tell"): {"issues": "write"},
+    ("newest", "tell"): {"issues": "write"},
+    ("site", "deploy"): {"pages": "write", "id-token": "write"},
+}
+OURS = "python3 .ci/record.py --page"  # standard library only, which is shown below
+
+
+def tool(name: str) -> str:
+    """The path of a linter of .ci/requirements-test.txt."""
+    places = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    if not (found := shutil.which(name, path=places)):
+        pytest.skip(f"needs {name} of .ci/requirements-test.txt")
+    return found
+
+
+def actionlint(*paths: Path) -> subprocess.CompletedProcess:
+    command = [tool("actionlint"), "-no-color", "-shellcheck", tool("shellcheck"), "-pyflakes", ""]
+    return subprocess.run([*command, *paths], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def zizmor(folder: Path) -> subprocess.CompletedProcess:
+    command = [tool("zizmor"), "--offline", "--no-progress", "--color=never", folder]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def read(name: str) -> dict:
+    return yaml.safe_load((FOLDER / f"{name}.yml").read_text("utf-8"))
+
+
+def commands(job: dict) -> str:
+    return "\n".join(step["run"] for step in job["steps"] if "run" in step)
+
+
+def test_the_workflows_are_those_that_the_project_promises():
+    assert {path.stem for path in WORKFLOWS} == NAMES
+
+
+# --- the linters ----------------------------------------------------------------------------------
+
+
+def test_actionlint_and_shellcheck_find_nothing():
+    ran = actionlint(*WORKFLOWS)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_zizmor_finds_nothing():
+    ran = zizmor(ROOT / ".github")
+    assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "says"),
+    [
+        ("timeout-minutes", "timeout-minuets", 'unexpected key "timeout-minuets"'),
+        ("needs: newest", "needs: oldest", 'job "oldest"'),
+        ('"$RUNNER_TEMP/versions.txt"', "$RUNNER_TEMP/versions.txt", "SC2086"),
+    ],
+    ids=["a key that is none", "a job that is none", "an unquoted variable"],
+)
+def test_actionlint_is_at_work(tmp_path, right, wrong, says):
+    text = (FOLDER / "newest.yml").read_text("utf-8")
+    assert right in text
+    (changed := tmp_path / "newest.yml").write_text(text.replace(right, wrong), encoding="utf-8")
+    ran = actionlint(changed)
+    assert ran.returncode == 1 and says in ran.stdout
+
+
+def test_zizmor_is_at_work(tmp_path):
+    text = (FOLDER / "test.yml").read_text("utf-8")
+    wrong = text.replace("bash .ci/run", "echo ${{ github.event.pull_request.title }}")
+    (folder := tmp_path / ".github/workflows").mkdir(parents=True)
+    (folder / "test.yml").write_text(wrong, encoding="utf-8")
+    ran = zizmor(tmp_path)
+    assert ran.returncode and "template-injection" in ran.stdout
+
+
+def test_shellcheck_finds_nothing_in_what_ci_runs():
+    ran = subprocess.run(
+        [tool("shellcheck"), ROOT / ".ci/run"], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout
+
+
+# --- rights ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit_and_nobody_elses_but_githubs(path):
+    text = path.read_text("utf-8")
+    for action in re.findall(r"uses: *(.+)", text):
+        assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+    assert "pull_request_target" not in text, "it would run a fork's code with our rights"
+
+
+def test_one_action_has_one_commit_in_all_workflows():
+    pins = {
+        pin for path in WORKFLOWS for pin in re.findall(r"uses: *(.+)", path.read_text("utf-8"))
+    }
+    assert len({pin.partition("@")[0] for pin in pins}) == len(pins)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_job_may_only_read_unless_it_runs_no_packages_code_and_it_ends(path):
+    workflow = yaml.safe_load(path.read_text("utf-8"))
+    assert workflow["permissions"] == {}, "each job asks for its own"
+    assert workflow["concurrency"]
+    for name, job in workflow["jobs"].items():
+        assert job["timeout-minutes"] <= 120, name
+        extra = MAY.get((path.stem, name))
+        assert job["permissions"] == (extra or {"contents": "read"}), name
+        if extra:
+            run = commands(job).replace(OURS, "")
+            assert not re.search(r"python|pip|make |bash|node|npm|curl", run), name
+            used = {step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step}
+            allowed = {"actions/checkout", "actions/download-artifact", "actions/deploy-pages"}
+            assert used <= allowed, name
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False
+
+
+def test_a_secret_is_seen_by_the_one_step_that_needs_it():
+    texts = {path.stem: path.read_text("utf-8") for path in WORKFLOWS}
+    found = {name: re.findall(r"secrets\.(\w+)", text) for name, text in texts.items()}
+    assert {name: keys for name, keys in found.items() if keys} == {"hub": ["GEMINI_API_KEY"]}
+    steps = [step for job in read("hub")["jobs"].values() for step in job["steps"]]
+    assert [step["run"] for step in steps if "secrets." in str(step)] == ["make record"]
+
+
+# --- what each is for -----------------------------------------------------------------------------
+
+
+def test_the_test_workflow_covers_every_python_and_system_promised():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    jobs = read("test")["jobs"]
+    low, high = re.findall(r"3\.(\d+)", project["requires-python"])
+    promised = [f"3.{minor}" for minor in range(int(low), int(high))]
+    assert jobs["linux"]["strategy"]["matrix"]["python"] == promised
+    assert jobs["learners"]["strategy"]["matrix"]["python"] == promised
+    systems = {name.partition("-")[0] for name in jobs["learners"]["strategy"]["matrix"]["system"]}
+    assert systems == {"macos", "windows"}
+    assert "bash .ci/run" in commands(jobs["linux"])
+
+
+@pytest.mark.parametrize("name", ["hub", "links", "newest"])
+def test_what_may_break_by_itself_is_looked_at_every_week(name):
+    (when,) = read(name)[True]["schedule"]  # YAML 1.1 reads `on` as true
+    assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", when["cron"])
+
+
+def test_the_hub_workflow_runs_the_small_tier_with_a_cache_that_follows_the_catalog():
+    job = read("hub")["jobs"]["small"]
+    assert "env --unset=CI COURSE_TIER=small make course" in commands(job)
+    (cache,) = (step["with"] for step in job["steps"] if "actions/cache@" in step.get("uses", ""))
+    assert cache["path"] == "~/.cache/huggingface"
+    assert "hashFiles('notebooks/helpers/catalog.toml')" in cache["key"]
+    order = [step.get("run", "") for step in job["steps"]]
+    assert order.index("make record") > next(i for i, run in enumerate(order) if "course" in run)
+
+
+def test_the_page_of_records_is_written_with_the_standard_library_alone(tmp_path):
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    (tmp_path / "README.md").write_text("# Course\n")
+    ran = subprocess.run(
+        [sys.executable, "-S", tmp_path / ".ci/record.py", "--page"],
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "0 records\n"), ran.stderr
+
+
+GH = """#!/bin/sh
+echo "$*" >> "$GH_LOG"
+case "$*" in "pr list"*) echo "$OPEN" ;; esac
+"""
+
+
+@pytest.fixture
+def proposing(tmp_path):
+    """A clone with a remote, a `gh` that only notes what it is told, and the job's own script."""
+    script = commands(read("hub")["jobs"]["propose"]).partition(f"{OURS}\n")[2]
+    assert "gh pr create" in script
+    (tools := tmp_path / "tools").mkdir()
+    (tools / "gh").write_text(GH)
+    (tools / "gh").chmod(0o755)
+    clone = tmp_path / "clone"
+    nobody = dict.fromkeys(("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"), os.devnull)
+
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
+        run = ["git", *identity, *arguments]
+        environment = os.environ | nobody
+        return subprocess.check_output(run, cwd=clone, text=True, env=environment).strip()
+
+    subprocess.run(["git", "init", "-q", "--bare", tmp_path / "remote.git"], check=True)
+    clone.mkdir()
+    git("init", "-q", "-b", "main")
+    git("remote", "add", "origin", str(tmp_path / "remote.git"))
+    (clone / "README.md").write_text("# Course\n")
+    git("add", "README.md")
+    git("commit", "-q", "-m", "first")
+
+    def propose(already_open: int = 0) -> list[str]:
+        told = {"GH_LOG": str(tmp_path / "log"), "OPEN": str(already_open), "BASE": "main"}
+        told |= {"RUN": "https://github.com/run/1", "GH_TOKEN": "token", **nobody}
+        told["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
+        (tmp_path / "log").write_text("")
+        # As GitHub runs a step: it stops at the first command that fails.
+        bash = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+        subprocess.run(bash, cwd=clone, env=os.environ | told, check=True, capture_output=True)
+        return (tmp_path / "log").read_text().splitlines()
+
+    propose.clone, propose.git = clone, git
+    return propose
+
+
+@pytest.mark.skipif(os.name == "nt", reason="GitHub runs this job on Linux")
+def test_new_records_come_as_one_pull_request_which_the_next_week_brings_up_to_date(proposing):
+    assert proposing() == [], "nothing new, so nothing is proposed"
+    page = proposing.clone / "assets/real/README.md"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("# What the real ones answered\n")
+    (proposing.clone / "stray.txt").write_text("of no concern")
+    told = proposing()
+    assert any(line.startswith("pr create --base main --head real-results") for line in told)
+    pushed = proposing.git("ls-tree", "-r", "--name-only", "origin/real-results")
+    assert pushed.splitlines() == ["README.md", "assets/real/README.md"]
+    proposing.git("switch", "-q", "main")  # a week later, in a fresh clone
+    proposing.git("branch", "-q", "-D", "real-results")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("# What the real ones answered, again\n")
+    assert not any(line.startswith("pr create") for line in proposing(already_open=1))
+    assert proposing.git("show", "origin/real-results:assets/real/README.md").endswith("again")
+
+
+def test_the_links_that_are_asked_are_those_in_the_words_of_pages_and_notebooks(tmp_path):
+    cells = [{"cell_type": "markdown", "source": ["[a](https://a.org)\n", "and"]}]
+    cells += [
+        {"cell_type": "code", "source": ["get('https://b.org')"], "outputs": ["https://c.org"]}
+    ]
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}))
+    assert links.words(tmp_path / "a.ipynb") == "[a](https://a.org)\nand"
+    kinds = [path.suffix for path in links.pages()]
+    assert kinds.count(".ipynb") == 11
+    assert {"README.md", "glossary.md", "catalog.toml"} <= {path.name for path in links.pages()}
+
+
+def test_where_lychee_is_missing_it_is_said_how_to_get_it():
+    ran = subprocess.run(
+        [sys.executable, ROOT / ".ci/links.py"],
+        env=os.environ | {"PATH": str(Path(shutil.which("git")).parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert ran.stderr == "lychee is not here: pip install -r .ci/requirements-links.txt\n"
