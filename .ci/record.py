@@ -72,8 +72,8 @@ def one(role: str, tier: str, real: Path, hub_home: Path | None) -> tuple[str, d
     if hub_home is not None:
         environment["HF_HOME"] = str(hub_home)
     target = real / ("api" if role == GEMINI else tier)
-    target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{role}-", dir=target) as made:
+    real.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{role}-", dir=real.parent) as made:
         script = str(Path(__file__).with_name("record_cells.py"))
         try:
             ran = subprocess.run(
@@ -107,8 +107,9 @@ def take(role: str, made: Path, target: Path, real: Path, rehearsal: bool) -> tu
     if before and all(before.get(name) == record.get(name) for name in SAME):
         return "as before", before
     replaced = sum(path.stat().st_size for path in target.glob(f"{role}.*"))
-    if size(real) - replaced > MOST:  # what was made lies in there already
+    if size(real) - replaced + size(made) > MOST:
         return f"all records together would be over {MOST / 1e6:.0f} MB: nothing was kept", {}
+    target.mkdir(parents=True, exist_ok=True)
     for path in target.glob(f"{role}.*"):
         if path.suffix != ".json" and not (made / path.name).exists():
             path.unlink()
@@ -213,6 +214,8 @@ def link_to_page(readme: Path, there: bool) -> None:
     """Keep one sentence behind the README's mark for as long as there is a page to lead to."""
     before = readme.read_text("utf-8")
     after = before.replace(f"{PLACE}\n{LINK}\n", f"{PLACE}\n")
+    if there and PLACE not in after:
+        print(f"{readme.name} lacks the line {PLACE}: nothing leads to the page.", file=sys.stderr)
     if there:
         after = after.replace(f"{PLACE}\n", f"{PLACE}\n{LINK}\n")
     if after != before:
@@ -260,26 +263,40 @@ def main() -> int:
     elif google.rstrip("/") != GOOGLE:
         parser.error(f"only {GOOGLE} is the real Gemini, and GOOGLE_GEMINI_BASE_URL is another: "
                      "unset it")  # fmt: skip
-    if options.page:
-        print(f"{publish(real, None if options.rehearse else ROOT / 'README.md')} records")
-        return 0
+    readme = None if options.rehearse else ROOT / "README.md"
+    rows: list[tuple[str, str, dict]] = []
+    try:
+        if options.page:
+            print(f"{publish(real, readme)} records")
+        else:
+            rows = record_all(options.roles or list(CELLS), options.tier, real, hub_home)
+            publish(real, readme)
+    except ValueError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    finally:
+        if hub_home:
+            shutil.rmtree(hub_home, ignore_errors=True)
+    return int(any(not record and not became.startswith("skipped") for _, became, record in rows))
+
+
+def record_all(
+    roles: list[str], tier: str, real: Path, hub_home: Path | None
+) -> list[tuple[str, str, dict]]:
+    """Record these roles, and print, here and on GitHub, a table of what became of each."""
     rows = []
-    for role in options.roles or CELLS:
+    for role in roles:
         if role == GEMINI and not key():
             became, record = f"skipped: no key in {' or '.join(KEYS)}", {}
         else:
             print(f"{role} …", flush=True)
-            became, record = one(role, options.tier, real, hub_home)
+            became, record = one(role, tier, real, hub_home)
         rows.append((role, became, record))
-    if hub_home:
-        shutil.rmtree(hub_home, ignore_errors=True)
-    if real.is_dir():
-        publish(real, None if options.rehearse else ROOT / "README.md")
     print(table := report(rows))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(f"## Recorded\n\n{table}\n\n")
-    return int(any(not record and not became.startswith("skipped") for _, became, record in rows))
+    return rows
 
 
 if __name__ == "__main__":

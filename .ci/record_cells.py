@@ -264,7 +264,7 @@ def gemini(client: object) -> Answer:
         config = {"temperature": 0, "system_instruction": persona}
         reply = client.models.generate_content(model=GEMINI_MODEL, contents=question, config=config)
         told = f" (told: {persona})" if persona else ""
-        pairs.append((question + told, f"{reply.text} — {reply.model_version}"))
+        pairs.append((question + told, f"{reply.text or '(no text)'} — {reply.model_version}"))
     return Answer(pairs)
 
 

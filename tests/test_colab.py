@@ -17,6 +17,8 @@ from pathlib import Path
 import nbformat
 import pytest
 from helpers import packages
+from nbclient import NotebookClient
+from outputs import code_cells, outputs, text
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -39,7 +41,13 @@ def git(*arguments: str, folder: Path) -> str:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The course as it is now, in a bare git repository with two commits."""
     work = tmp_path_factory.mktemp("work")
-    listed = git("ls-files", "-co", "--exclude-standard", "notebooks", "assets/text", folder=ROOT)
+    parts = (
+        "notebooks",
+        "assets/text",
+        "assets/images/toytown",
+        "assets/checkpoints/manifest.json",
+    )
+    listed = git("ls-files", "-co", "--exclude-standard", *parts, folder=ROOT)
     for name in listed.splitlines():
         if (ROOT / name).is_file():
             (work / name).parent.mkdir(parents=True, exist_ok=True)
@@ -128,6 +136,35 @@ def test_alone_elsewhere_the_cell_says_where_to_open_the_notebook(tmp_path):
         "git clone https://example.org/course"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bare_copy_runs_from_top_to_bottom(repository, tmp_path, monkeypatch):
+    """One notebook alone in /content, as Colab opens it, beside a stand-in of its package."""
+    name = "2.2. Embeddings.ipynb"
+    (content := tmp_path / "content").mkdir()
+    (package := tmp_path / "colab/google/colab").mkdir(parents=True)
+    for module in ("__init__", "userdata", "files", "drive"):
+        (package / f"{module}.py").touch()
+    for variable in ("CI", "COURSE_TIER", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in colab(repository).items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(tmp_path / "colab"), os.environ["PYTHONPATH"]])
+    )
+    notebook = nbformat.read(shutil.copy(ROOT / "notebooks" / name, content), as_version=4)
+    stored = [text(cell) for cell in code_cells(notebook)]
+    for cell in code_cells(notebook):
+        cell.outputs, cell.execution_count = [], None
+    there = {"metadata": {"path": str(content)}}
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=there).execute()
+    ran = code_cells(notebook)
+    assert text(ran[0]).startswith("tier micro (https://huggingface.co does not answer)")
+    kinds = [kind for cell in ran for kind, _ in outputs(cell)]
+    assert not {"error", "text/stderr"} & set(kinds) and "image/jpeg" in kinds
+    same = sum(a == b for a, b in zip(stored, map(text, ran), strict=True))
+    assert same > len(ran) / 2, "it gives what is stored"
+    assert sorted(path.name for path in content.iterdir()) == [name, "Introduction-to-LLMs"]
 
 
 # --- installing what Colab lacks ------------------------------------------------------------------

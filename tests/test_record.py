@@ -93,6 +93,7 @@ def test_one_that_fails_is_told_in_one_sentence_and_the_others_are_kept(rehearse
     row = next(line for line in ran.stdout.splitlines() if line.startswith("| listener |"))
     assert "FileNotFoundError: laion/clap-htsat-unfused holds no model.safetensors" in row
     assert "Traceback" not in ran.stdout + ran.stderr
+    assert not list(folder.parent.glob(".listener-*")), "nothing half made is left"
     assert not (folder / "small/listener.json").exists()
     assert row in (folder.parent / "summary.md").read_text("utf-8"), "GitHub's report has it"
 
@@ -194,7 +195,7 @@ def made(folder: Path, seconds: float = 1.0, came: str = "a *dog*|<b>") -> Path:
 
 def test_a_record_is_replaced_only_by_a_new_answer(tmp_path):
     real = tmp_path / "real"
-    (target := real / "small").mkdir(parents=True)
+    target = real / "small"
 
     def take(**changes) -> tuple[str, dict]:
         return record.take("detector", made(tmp_path / "made", **changes), target, real, False)
@@ -209,10 +210,11 @@ def test_a_record_is_replaced_only_by_a_new_answer(tmp_path):
 
 def test_records_that_would_grow_too_large_are_not_kept(tmp_path, monkeypatch):
     real = tmp_path / "real"
-    (target := real / "small").mkdir(parents=True)
+    target = real / "small"
+    real.mkdir()
     (real / "more").write_bytes(b"x" * 1_000)
     monkeypatch.setattr(record, "MOST", 1_000)
-    became, _ = record.take("detector", made(target / "made"), target, real, False)
+    became, _ = record.take("detector", made(tmp_path / "made"), target, real, False)
     assert became.startswith("all records together would be over")
     assert not (target / "detector.json").exists()
 
