@@ -1,7 +1,7 @@
 """Binder, dev containers and VS Code: as far as each can be rehearsed without it.
 
 Binder's own builder says what it would do; a container is described by what the course asks of it;
-VS Code starts the chosen interpreter, without asking Jupyter which kernels there are.
+VS Code starts the chosen interpreter by its path, not the kernel that a notebook names.
 """
 
 import json
@@ -14,9 +14,9 @@ import environment
 import nbformat
 import pytest
 from conftest import ROOT
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import KernelManager, start_new_kernel
-from outputs import tags
+from nbclient import NotebookClient
+from nbformat.v4 import new_notebook
+from outputs import tags, text
 from packaging.specifiers import SpecifierSet
 
 PYTHONS = SpecifierSet(
@@ -87,22 +87,14 @@ def test_notebooks_name_the_kernel_that_the_environment_holds():
 
 
 @pytest.mark.parametrize("place", ["notebooks", "."], ids=["the notebook's folder", "the course's"])
-def test_the_interpreter_alone_runs_a_setup_cell(place, monkeypatch):
+def test_the_interpreter_alone_runs_a_setup_cell(place, tmp_path, monkeypatch):
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec = KernelSpec(argv=argv, display_name=".venv", language="python")
-    monkeypatch.setattr(KernelManager, "kernel_spec", spec)
+    (folder := tmp_path / "kernels/chosen").mkdir(parents=True)
+    spec = {"argv": argv, "display_name": ".venv", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     notebook = nbformat.read(ROOT / "notebooks/2.2. Embeddings.ipynb", as_version=4)
-    setup = next(cell.source for cell in notebook.cells if "setup" in tags(cell))
-    manager, client = start_new_kernel(cwd=str(ROOT / place))
-    try:
-        said: list[str] = []
-
-        def hear(message: dict) -> None:
-            said.append(message["content"].get("text", ""))
-
-        reply = client.execute_interactive(setup, output_hook=hear, timeout=60)
-        assert reply["content"]["status"] == "ok", reply["content"]
-        assert "".join(said).startswith("tier      micro (")
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+    setup = next(cell for cell in notebook.cells if "setup" in tags(cell))
+    alone, there = new_notebook(cells=[setup]), {"metadata": {"path": str(ROOT / place)}}
+    NotebookClient(alone, timeout=60, kernel_name="chosen", resources=there).execute()
+    assert text(alone.cells[0]).startswith("tier micro (")
