@@ -160,11 +160,11 @@ def chapter(record: dict) -> str:
         lines.append(f"[Hear it]({folder}/{record['sound']['file']})")
     facts = [record["date"], record["machine"], f"on {record['device']}"]
     facts += [f"{package} {number}" for package, number in versions]
-    facts += [f"{record['seconds']} s", f"{record['peak_memory_mb']:,} MB", record["licence"]]
+    facts += [f"{record['seconds']} s", f"{record['peak_memory_mb']:,} MB"]
     if commit:
         weights = record["weights"]
         facts.append(f"commit {commit[:12]}, {weights['file']} sha256 {weights['sha256'][:12]}…")
-    lines.append("; ".join(facts) + ".")
+    lines.append("; ".join([*facts, f"licence: {record['licence']}"]) + ".")
     code = f"```python\n{record['code'].rstrip()}\n```"
     lines.append(f"<details><summary>The cell</summary>\n\n{code}\n\n</details>")
     return "\n\n".join(lines)
