@@ -86,13 +86,16 @@ def watch_memory(client: NotebookClient, run: Run, done: threading.Event) -> Non
         try:
             kernel = psutil.Process(client.km.provisioner.pid)
             family = [kernel, *kernel.children(recursive=True)]
-            run.memory = max(run.memory, sum(p.memory_info().rss for p in family) / 2**20)
+            run.memory = max(run.memory, sum(p.memory_info().rss for p in family) / 1e6)
         except (AttributeError, TypeError, psutil.Error):
             continue  # the kernel is not there yet, or no longer
 
 
-def execute(path: Path) -> Run:
-    """Run one notebook in its own kernel; a failure is told in `Run.error`, in one line."""
+def execute(path: Path, timed: bool = False) -> Run:
+    """Run one notebook in its own kernel; a failure is told in `Run.error`, in one line.
+
+    `timed` keeps in each cell's metadata when it began and ended.
+    """
     run = Run(path.stem, nbformat.read(path, as_version=4))
     for cell in code_cells(run.notebook):
         cell.outputs, cell.execution_count = [], None
@@ -100,7 +103,7 @@ def execute(path: Path) -> Run:
         run.notebook,
         kernel_name="python3",
         timeout=CELL_TIMEOUT,
-        record_timing=False,
+        record_timing=timed,
         extra_arguments=["--log-level=ERROR"],  # else each kernel warns about its own sockets
         coalesce_streams=True,
         resources={"metadata": {"path": str(path.parent)}},

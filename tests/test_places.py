@@ -14,6 +14,7 @@ import environment
 import nbformat
 import pytest
 from conftest import ROOT
+from helpers import checkpoints
 from nbclient import NotebookClient
 from nbformat.v4 import new_notebook
 from outputs import tags, text
@@ -58,8 +59,7 @@ def test_a_dev_container_has_a_python_of_the_courses_and_room_for_it(container):
     assert version and version[1] in PYTHONS
     room = {name: container["hostRequirements"][name] for name in ("memory", "storage")}
     assert int(room["storage"].removesuffix("gb")) > environment.NEEDED_GB["cpu"]
-    readme = (ROOT / "README.md").read_text("utf-8")
-    most = max(int(n.replace(",", "")) for n in re.findall(r"\| ([\d,]+) MB \|$", readme, re.M))
+    most = max(figures["megabytes"] for figures in checkpoints.catalog()["notebooks"].values())
     assert int(room["memory"].removesuffix("gb")) * 1000 > most
 
 
