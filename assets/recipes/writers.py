@@ -22,6 +22,7 @@ from torch.utils.data import Dataset, get_worker_info
 from training import (
     CORES,
     MuonTrainer,
+    Parts,
     facts,
     parameters,
     save_checkpoint,
@@ -212,7 +213,7 @@ def train(
     trainer = WriterTrainer(
         model=model,
         args=trainer_arguments(args.build, steps, args.seed, **more),
-        train_dataset=Pairs(pairs, encode, steps, batch, length, drawn),
+        train_dataset=Parts(Pairs(pairs, encode, steps, batch, length, drawn)),
         eval_dataset=Pairs(pairs, encode, 1, batch, length),  # not read: `examined` has its own
         data_collator=lambda batches: batches[0],
     )
