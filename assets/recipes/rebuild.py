@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "assets" / "recipes"
 CHECKPOINTS = ROOT / "assets" / "checkpoints"
 TRAINING = ROOT / "training"
-TARGETS = ROOT / "tests" / "thresholds.toml"
+LIMITS = tomllib.loads((ROOT / "tests" / "thresholds.toml").read_text("utf-8"))
 PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "numpy")
 MOST_CORES = 4  # a role more at once needs 2 GB more
 
@@ -82,14 +82,6 @@ CONDITIONS = {
     "noise_10_decibels": "noise at 10 dB",
 }
 WAYS = ("English to French", "English to Spanish", "French to English", "Spanish to English")
-SKILLS = (
-    "town explain list sum translate summarise story poem sentiment json call result describe|"
-    "from text|who unknown memory talk repeat persona"
-)
-NAMES = [
-    name for part in SKILLS.split("|") for name in ([part] if " text" in part else part.split())
-]
-
 # In this order: those of one core first, the longest first, so that two fill two cores.
 ROLES = {
     "eyes": Role(1),  # not shipped: the next five, but the listener, start from them
@@ -166,7 +158,7 @@ ROLES = {
     ),
     "assistant": Role(
         2,
-        figures={f"skills.{name}": Cells(f"{name} |", -2) for name in NAMES}
+        figures={f"skills.{name}": Cells(f"{name} |", -2) for name in LIMITS["assistant"]["skills"]}
         | {f"new_names.{name}": Cells(f"{name} |") for name in ("json", "call", "from text")}
         | {f"unseen.{name}": Cells(name) for name in ("robot + explain", "pirate + sum")}
         | {
@@ -208,15 +200,14 @@ EYES_STEPS, EYES_MINUTES = 7_100, 45  # they have no card
 
 def targets(role: str) -> dict[str, float]:
     """A role's targets in thresholds.toml, as far as its card has the figures."""
-    limits = tomllib.loads(TARGETS.read_text("utf-8"))
-    own = {"megabytes": limits["writers"]["megabytes"]} | limits[role]  # some have it together
+    own = {"megabytes": LIMITS["writers"]["megabytes"]} | LIMITS[role]  # some have it together
     found = {}
     for name in (*ROLES[role].figures, "megabytes"):
         first, _, second = name.partition(".")
         try:
             found[name] = own[first][second] if second else own[first]
         except KeyError:
-            raise ValueError(f"{TARGETS.name} has no {name} for the {role}") from None
+            raise ValueError(f"thresholds.toml has no {name} for the {role}") from None
     return found
 
 
@@ -257,7 +248,8 @@ def at_most(name: str) -> bool:
     return any(part in name for part in AT_MOST)
 
 
-def _holds(name: str, value: float, limit: float) -> bool:
+def holds(name: str, value: float, limit: float) -> bool:
+    """Whether a target is reached."""
     return value <= limit if at_most(name) else value >= limit
 
 
@@ -405,15 +397,20 @@ class Training:
             told = json.loads(self.told.read_text("utf-8"))
         except (FileNotFoundError, json.JSONDecodeError):
             return f"{self.role}: getting ready"
-        folder = Path(told["folder"]).relative_to(self.place.build)
-        if folder.parts[0] == self.role:  # not of the eyes, which it starts from
-            if told["folder"] not in self.stages:
-                self.at_first += told["step"]
-            self.stages[told["folder"]] = told["step"]
+        for name, step in told["stages"].items():
+            if Path(name).is_relative_to(self.place.build / self.role):  # not of its eyes
+                self.at_first += step if name not in self.stages else 0
+                self.stages[name] = step
+        folder, step = (
+            Path(told["folder"]).relative_to(self.place.build),
+            told["stages"][told["folder"]],
+        )
+        if self.done == 1 and self.role != "eyes":
+            return f"{self.role}: being measured"
         self.loss = told["loss"][-1] if told["loss"] else self.loss
-        name = " ".join(folder.parts[:-1]) if len(folder.parts) > 1 else self.role
+        name = " ".join(folder.parts[:-1])  # the last is a digest of what makes it
         loss = f", loss {self.loss:.3g}" if self.loss is not None else ""
-        return f"{name.replace('/', ' ')}: step {told['step']:,} of {told['of']:,}{loss}"
+        return f"{name}: step {step:,} of {told['of']:,}{loss}"
 
     @property
     def done(self) -> float:
@@ -426,15 +423,13 @@ class Training:
         took = (time.monotonic() - self.started) / 60
         return took / (self.minutes * now / self.steps) if now > 0.02 * self.steps else None
 
-    def stop(self) -> None:
-        """Ask it to keep what it has learnt and end; it has a minute for that, then it is ended."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
+    def end(self) -> None:
+        """Wait until it has ended, asked to by SIGTERM; after a minute it is ended."""
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(60)
-        except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):  # with what it has started
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        self.process.wait()
 
 
 def result(training: Training, cores: int) -> dict:
@@ -465,7 +460,7 @@ def result(training: Training, cores: int) -> dict:
         "loss": losses[-1],
         "metrics": metrics,
         "targets": limits,
-        "reached": all(_holds(name, metrics[name], limit) for name, limit in limits.items()),
+        "reached": all(holds(name, metrics[name], limit) for name, limit in limits.items()),
         "weights": sha256(weights),
     }
 
@@ -527,7 +522,9 @@ def rebuild(roles: list[str], place: Place, cores: int) -> list[str]:
         for bar in reversed(bars):
             bar.close()
         for training in running:
-            training.stop()
+            training.process.send_signal(signal.SIGTERM)  # it keeps what it has learnt
+        for training in running:
+            training.end()
     return failed
 
 
@@ -579,7 +576,7 @@ def table(lines: list[dict]) -> str:
         for name, limit in line["targets"].items():
             value = line["metrics"][name]
             sign = "≤" if at_most(name) else "≥"
-            got = f"{value:g}" + ("" if _holds(name, value, limit) else " ✗")
+            got = f"{value:g}" + ("" if holds(name, value, limit) else " ✗")
             rows.append((role, name, f"{sign} {limit:g}", got, f"{own[name]:g}", *minutes))
     for before, row in reversed(list(zip(rows, list(enumerate(rows))[1:], strict=False))):
         number, row = row

@@ -125,7 +125,12 @@ def rows_of_all(rows: torch.Tensor) -> torch.Tensor:
     """The rows of all processes, the first one's first: what contrasts needs the whole batch."""
     if PROCESSES == 1:
         return rows
-    return torch.cat(torch.distributed.nn.functional.all_gather(rows.contiguous()))
+    parts = [torch.empty_like(rows) for _ in range(PROCESSES)]
+    torch.distributed.all_gather(parts, rows.detach().contiguous())
+    # Each process computes the one loss of all rows, but learns from its own alone, and the mean of
+    # the processes' gradients is taken after: their sum is meant.
+    parts[int(os.environ["RANK"])] = rows.detach() + PROCESSES * (rows - rows.detach())
+    return torch.cat(parts)
 
 
 def pairs_of_all(pairs: torch.Tensor | list, judged: Callable[[list], list]) -> torch.Tensor:
@@ -177,12 +182,16 @@ class Watched(TrainerCallback):
             tell(args, state.global_step, state.log_history)
 
 
+STEPS_TOLD: dict[str, int] = {}  # of each stage, by the folder of its states
+
+
 def tell(args: TrainingArguments, step: int, log: list[dict]) -> None:
     """Write where a training is to the file that COURSE_PROGRESS names, if it does."""
     if WRITES and (path := os.environ.get("COURSE_PROGRESS")):
+        STEPS_TOLD[args.output_dir] = step
         loss = [row["loss"] for row in log if "loss" in row][-1:]
-        told = {"folder": args.output_dir, "step": step, "of": args.max_steps, "loss": loss}
-        write_text(Path(path), json.dumps(told))
+        told = {"stages": STEPS_TOLD, "folder": args.output_dir, "of": args.max_steps}
+        write_text(Path(path), json.dumps(told | {"loss": loss}))
 
 
 class TimedTrainer(Trainer):
