@@ -30,6 +30,38 @@ from training import run
 recipe.BATCH = 8
 run({role!r}, recipe.__doc__, recipe.train, recipe.card)
 """
+# A training without rounding to bfloat16 or means over parts, drawn at random from 64 points. Its
+# loss has a part that contrasts the rows of the whole batch.
+LINE = """
+import json, pathlib, sys
+sys.path.insert(0, {recipes!r})
+import torch
+from training import WRITES, TimedTrainer, rows_of_all, trained, trainer_arguments
+
+class Points(torch.utils.data.Dataset):
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, index):
+        return {{"at": torch.tensor([index / 64, 1.0]), "wanted": torch.tensor([index % 7.0])}}
+
+class Line(torch.nn.Linear):
+    def forward(self, at, wanted):
+        found = super().forward(at)
+        return {{"loss": (found - wanted).square().mean() + rows_of_all(found).var()}}
+
+folder = pathlib.Path(sys.argv[1])
+model = Line(2, 1, bias=False)
+torch.nn.init.ones_(model.weight)
+more = {{"per_device_train_batch_size": 8, "eval_strategy": "no", "learning_rate": 0.1}}
+trainer = TimedTrainer(model, trainer_arguments(folder, 8, 0, **more), train_dataset=Points())
+trainer.own_names = True  # it is no model of transformers
+losses = [row["loss"] for row in trained(trainer) if "loss" in row]
+if WRITES:
+    (folder / "learnt.json").write_text(json.dumps([*model.weight[0].tolist(), *losses]))
+"""
+TWO = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes=2", "--cpu"]
+TWO += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
 
 
 # ---- targets and figures
@@ -251,20 +283,21 @@ def test_what_cannot_be_is_refused_in_a_sentence(more: tuple, said: str, tmp_pat
 # ---- several processes
 
 
-def few(build: Path, launcher: list[str]) -> list[float]:
+def launched(folder: Path, launcher: list[str], script: str, *more: str) -> None:
+    """Run a script in one process or several."""
+    folder.mkdir()
+    path = folder / "script.py"
+    path.write_text(script.format(recipes=str(RECIPES), role=QUICK), "utf-8")
+    own = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [*launcher, str(path), *more]
+    subprocess.run(command, env=own, check=True, capture_output=True, text=True)
+
+
+def few(folder: Path, launcher: list[str]) -> list[float]:
     """The losses of eight steps of eight stories."""
-    build.mkdir()
-    script = build / "few.py"
-    script.write_text(FEW.format(recipes=str(RECIPES), role=QUICK), "utf-8")
-    more = ["--smoke", f"--build={build / 'states'}", f"--output={build / 'made'}"]
-    subprocess.run(
-        [*launcher, str(script), *more],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    rows = json.loads((build / "made" / "training.json").read_text())
+    more = ["--smoke", f"--build={folder / 'states'}", f"--output={folder / 'made'}"]
+    launched(folder, launcher, FEW, *more)
+    rows = json.loads((folder / "made" / "training.json").read_text())
     return [row["loss"] for row in rows if "loss" in row]
 
 
@@ -278,17 +311,21 @@ def test_a_second_run_with_the_same_seed_learns_the_same(losses: list[float], tm
     assert few(tmp_path / "again", [sys.executable]) == losses
 
 
-def test_two_processes_train_the_same_as_one(losses: list[float], tmp_path: Path):
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes=2", "--cpu"]
-    launcher += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
-    shared = few(tmp_path / "two", [*launcher, "--main_process_port=0"])
+def test_a_recipe_learns_the_same_in_two_processes(losses: list[float], tmp_path: Path):
     # bfloat16 rounds each half of a batch by itself.
-    assert shared == pytest.approx(losses, rel=0.01)
+    assert few(tmp_path / "two", TWO) == pytest.approx(losses, rel=0.01)
     (state,) = (tmp_path / "two/states").glob("*/checkpoint-8")
-    assert {path.name for path in state.glob("rng_state_*")} == {
-        "rng_state_0.pth",
-        "rng_state_1.pth",
-    }
+    both = {"rng_state_0.pth", "rng_state_1.pth"}
+    assert {path.name for path in state.glob("rng_state_*")} == both, "there were two"
+
+
+def test_two_processes_draw_the_same_batches_at_random_and_average_their_gradients(tmp_path: Path):
+    learnt = []
+    for name, launcher in (("one", [sys.executable]), ("two", TWO)):
+        launched(tmp_path / name, launcher, LINE, str(tmp_path / name))
+        learnt.append(json.loads((tmp_path / name / "learnt.json").read_text()))
+    assert len(learnt[0]) == 10 and learnt[0][0] != 1
+    assert learnt[1] == pytest.approx(learnt[0], rel=1e-6)
 
 
 @pytest.fixture
