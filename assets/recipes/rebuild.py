@@ -192,7 +192,8 @@ ROLES = {
 }
 # What must not be more. Of all other targets what is measured must not be less.
 AT_MOST = ("_at_most", "voices.", "noise_10", "unmatched_sentences", "wer", "jump", "megabytes")
-EYES_STEPS, EYES_MINUTES = 7_100, 45  # they have no card
+EYES_STAGES, EYES_STEPS, EYES_MINUTES = ("look", "count"), 7_100, 45  # they have no card
+FORM = "{desc} {percentage:3.0f}% |{bar:20}| {elapsed} {postfix}"
 
 
 # Targets and figures -------------------------------------------------------------------------
@@ -295,12 +296,23 @@ def versions() -> dict[str, str]:
 def weights_of(role: str, into: Path, build: Path) -> Path | None:
     """The weights that a role has made, or None: of the eyes their last state."""
     if role == "eyes":
-        states = sorted(
-            build.glob("eyes/count/*/checkpoint-*/model.safetensors"), key=os.path.getmtime
-        )
-        return states[-1] if states else None
+        states = _states(build)
+        return states[-1] / "model.safetensors" if len(states) == len(EYES_STAGES) else None
     path = into / role / "model.safetensors"
     return path if path.is_file() else None
+
+
+def _states(build: Path) -> list[Path]:
+    """The last states of the eyes' stages."""
+    found = (
+        sorted(build.glob(f"eyes/{stage}/*/checkpoint-*"), key=os.path.getmtime)
+        for stage in EYES_STAGES
+    )
+    return [states[-1] for states in found if states]
+
+
+def _log(state: Path) -> list[dict]:
+    return json.loads((state / "trainer_state.json").read_text("utf-8"))["log_history"]
 
 
 def sha256(path: Path) -> str:
@@ -367,15 +379,18 @@ class Training:
     """A recipe at work in a process of its own, with its log in the states' folder."""
 
     def __init__(self, role: str, place: Place, cores: int):
-        self.role, self.place, self.started = role, place, time.monotonic()
+        self.role, self.place, self.cores = role, place, cores
+        self.started = time.monotonic()
+        self.recipe = recipe_hash(role, place.seed, place.smoke)  # as it is now, not at the end
         self.log = place.build / "logs" / f"{role}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.told = self.log.with_suffix(".json")
         self.told.unlink(missing_ok=True)
         self.stages: dict[str, int] = {}
         self.at_first = 0  # steps that were there already
-        self.loss: float | None = None
+        self.text, self.loss = "", None
         self.steps, self.minutes = known(role)
+        self.bar = tqdm(total=1, bar_format=FORM, leave=False, disable=not sys.stderr.isatty())
         command = [sys.executable, str(RECIPES / f"{role}.py"), f"--seed={place.seed}"]
         command += [f"--build={place.build / role}", f"--output={place.into / role}"]
         command += ["--smoke"] if place.smoke else []
@@ -391,22 +406,22 @@ class Training:
                 start_new_session=True,  # Ctrl-C is for us, and we ask it to keep its state
             )
 
-    def look(self) -> str:
-        """Read where it is; in a few words."""
-        try:
-            told = json.loads(self.told.read_text("utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return f"{self.role}: getting ready"
+    def look(self) -> None:
+        """Read where it is, and show it."""
+        with suppress(FileNotFoundError):
+            self.text = self._read(json.loads(self.told.read_text("utf-8")))
+        self.bar.n = self.done
+        self.bar.set_description_str(self.text or f"{self.role}: getting ready")
+
+    def _read(self, told: dict) -> str:
         for name, step in told["stages"].items():
             if Path(name).is_relative_to(self.place.build / self.role):  # not of its eyes
                 self.at_first += step if name not in self.stages else 0
                 self.stages[name] = step
-        folder, step = (
-            Path(told["folder"]).relative_to(self.place.build),
-            told["stages"][told["folder"]],
-        )
         if self.done == 1 and self.role != "eyes":
             return f"{self.role}: being measured"
+        step = told["stages"][told["folder"]]
+        folder = Path(told["folder"]).relative_to(self.place.build)
         self.loss = told["loss"][-1] if told["loss"] else self.loss
         name = " ".join(folder.parts[:-1])  # the last is a digest of what makes it
         loss = f", loss {self.loss:.3g}" if self.loss is not None else ""
@@ -430,20 +445,23 @@ class Training:
         with suppress(ProcessLookupError):  # with what it has started
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self.bar.close()
 
 
-def result(training: Training, cores: int) -> dict:
+def result(training: Training) -> dict:
     """The journal's line of a training that has ended well."""
     role, place = training.role, training.place
     weights = weights_of(role, place.into, place.build)
     if weights is None:
         raise FileNotFoundError("it has written no weights")
     if role == "eyes":
-        log = json.loads((weights.parent / "trainer_state.json").read_text("utf-8"))["log_history"]
+        log = [row for state in _states(place.build) for row in _log(state)]
+        seconds = sum(_log(state)[-1]["seconds"] for state in _states(place.build))
         metrics = {k.removeprefix("eval_"): v for r in log for k, v in r.items() if "eval_" in k}
         limits: dict[str, float] = {}
     else:
         log = json.loads((weights.parent / "training.json").read_text("utf-8"))
+        seconds = log[-1]["seconds"]
         # A few steps to try a recipe make no card.
         metrics = {} if place.smoke else figures(role, weights.parent)
         limits = {} if place.smoke else targets(role)
@@ -451,12 +469,12 @@ def result(training: Training, cores: int) -> dict:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "role": role,
-        "recipe": recipe_hash(role, place.seed, place.smoke),
+        "recipe": training.recipe,
         "seed": place.seed,
         "versions": versions() | {"python": platform.python_version()},
         "machine": machine(),
-        "cores": cores,
-        "minutes": round(log[-1]["seconds"] / 60, 1),
+        "cores": training.cores,
+        "minutes": round(seconds / 60, 1),
         "loss": losses[-1],
         "metrics": metrics,
         "targets": limits,
@@ -489,68 +507,65 @@ def rebuild(roles: list[str], place: Place, cores: int) -> list[str]:
     running: list[Training] = []
     failed: list[str] = []
     paces: list[float] = []
-    total = sum(minutes.values())
-    form = "{desc} {percentage:3.0f}% |{bar:20}| {elapsed}{postfix}"
-    # Where nobody watches, a line a minute is enough.
-    often = 0.2 if sys.stderr.isatty() or place.smoke else 60
-    bars = [tqdm(total=total, desc="all", bar_format=form, position=0, mininterval=often)]
-    bars += [tqdm(total=1, bar_format=form, position=i + 1, leave=False) for i in range(cores)]
-    bars[1:] = bars[1:] if sys.stderr.isatty() else []
+    total, said = sum(minutes.values()), time.monotonic()
+    bar = tqdm(total=total, desc="all", bar_format=FORM, disable=not sys.stderr.isatty())
     try:
         while waiting or running:
             _start(waiting, running, failed, place, cores)
-            time.sleep(0.2)
-            texts = [training.look() for training in running]
-            for training in [one for one in running if one.process.poll() is not None]:
+            time.sleep(0.3)
+            for training in list(running):
+                training.look()
+                if training.process.poll() is None:
+                    continue
                 running.remove(training)
-                own = min(cores, ROLES[training.role].cores)
-                if pace := training.pace():
-                    paces.append(pace)
-                if problem := _ended(training, own):
+                training.end()
+                paces += [pace] if (pace := training.pace()) else []
+                if problem := _ended(training):
                     failed.append(training.role)
                     tqdm.write(f"{training.role}: {problem}")
             left = {role: minutes[role] for role in waiting}
             left |= {one.role: one.minutes * (1 - one.done) for one in running}
-            now = [p for one in running if (p := one.pace())] or paces[-1:] or [1.0]
+            now = [pace for one in running if (pace := one.pace())] or paces[-1:] or [1.0]
             hours = plan(left, cores) * sum(now) / len(now) / 60
-            bars[0].n = total - sum(left.values())
-            bars[0].set_postfix_str(f"about {hours:.1f} hours left; {'; '.join(texts)}")
-            for bar, one, text in zip(bars[1:], running, texts, strict=False):
-                bar.n, bar.desc = one.done, text
-                bar.refresh()
+            bar.n = total - sum(left.values())
+            bar.set_postfix_str(f"about {hours:.1f} hours left")
+            if bar.disable and time.monotonic() - said > 60:  # nobody watches: a line a minute
+                said = time.monotonic()
+                texts = "; ".join(one.text for one in running)
+                print(f"{bar.n / total:.0%}, about {hours:.1f} hours left; {texts}", flush=True)
     finally:
-        for bar in reversed(bars):
-            bar.close()
         for training in running:
             training.process.send_signal(signal.SIGTERM)  # it keeps what it has learnt
         for training in running:
             training.end()
+        bar.close()
     return failed
 
 
 def _start(
     waiting: list[str], running: list[Training], failed: list[str], place: Place, cores: int
 ) -> None:
-    for role in list(waiting):
-        own = min(cores, ROLES[role].cores)
-        free = cores - sum(min(cores, ROLES[one.role].cores) for one in running)
-        busy = {*waiting, *(one.role for one in running)}
-        if {*ROLES[role].after} & {*failed}:
-            waiting.remove(role)
-            failed.append(role)
-            tqdm.write(f"{role}: not begun, for what it starts from has failed")
-        elif not {*ROLES[role].after} & busy and own <= free:
+    for role in [role for role in waiting if {*ROLES[role].after} & {*failed}]:
+        waiting.remove(role)
+        failed.append(role)
+        tqdm.write(f"{role}: not begun, for what it starts from has failed")
+    busy = {*waiting, *(one.role for one in running)}
+    ready = [role for role in waiting if not {*ROLES[role].after} & busy]
+    for role in ready:
+        # Where nothing else can be made meanwhile, it has all cores.
+        own = cores if len(ready) == 1 and not running else min(cores, ROLES[role].cores)
+        if own <= cores - sum(one.cores for one in running):
             waiting.remove(role)
             running.append(Training(role, place, own))
 
 
-def _ended(training: Training, cores: int) -> str | None:
+def _ended(training: Training) -> str | None:
     """Write the journal; what is wrong, if something is."""
     if training.process.returncode:
         last = [line for line in training.log.read_text("utf-8").splitlines() if line.strip()][-1:]
         return f"failed ({''.join(last)[:200]}); {training.log} has it all"
     try:
-        line = result(training, cores)
+        line = result(training)
     except (OSError, ValueError, LookupError) as problem:
         return f"cannot be judged: {problem}; {training.log} has it all"
     with training.place.journal.open("a", encoding="utf-8") as journal:
