@@ -579,7 +579,7 @@ def _ended(training: Training) -> str | None:
 
 def table(lines: list[dict]) -> str:
     """A row a figure: role, figure, target, what was reached, the course's own, minutes."""
-    rows = [("role", "figure", "target", "got", "card", "minutes", "card")]
+    rows = [("role", "figure", "target", "got", "shipped", "minutes", "shipped")]
     for line in lines:
         role, own = line["role"], {}
         if line["targets"]:

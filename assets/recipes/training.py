@@ -160,12 +160,12 @@ class Watched(TrainerCallback):
         """Processes draw the same batches; what else is random is each one's own."""
         if PROCESSES > 1:
             torch.manual_seed(args.seed + int(os.environ["RANK"]))
-        if WRITES:
+        else:  # one of several cannot stop alone: accelerate ends them all
             signal.signal(signal.SIGTERM, self._stop)
 
     def on_train_end(self, args, state, control, **_) -> None:
         """What comes after, measuring, is stopped as any program is."""
-        if WRITES:
+        if PROCESSES == 1:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _stop(self, *_) -> None:
@@ -175,7 +175,7 @@ class Watched(TrainerCallback):
 
     def on_step_end(self, args, state, control, **_) -> None:
         """Tell at most twice a second."""
-        if self.stopped and PROCESSES == 1:  # of several, the others would go on
+        if self.stopped:
             control.should_save = control.should_training_stop = True
         if time.monotonic() - self.told > 0.5:
             self.told = time.monotonic()
