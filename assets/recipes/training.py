@@ -204,6 +204,9 @@ class TimedTrainer(Trainer):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        # Our losses are means. Of one that takes any argument the Trainer thinks that it is a part
+        # of the whole batch's, and multiplies it by the processes.
+        self.model_accepts_loss_kwargs = False
         self.watched = Watched()
         self.add_callback(self.watched)
 

@@ -21,6 +21,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch.utils.data import Dataset, get_worker_info
 from training import (
     CORES,
+    PROCESSES,
     MuonTrainer,
     Parts,
     facts,
@@ -126,6 +127,14 @@ class WriterTrainer(MuonTrainer):
     """The Trainer, whose measurement is the recipe's own: `examined`, on validation pairs."""
 
     examined: Callable | None = None
+
+    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+        """The model's own, a mean over tokens: of several processes' parts over those of all."""
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
+        if PROCESSES > 1:
+            own = (inputs["labels"] != -100).sum()
+            loss = loss * PROCESSES * own / self.accelerator.reduce(own.clone())
+        return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *args, **kwargs) -> dict[str, float]:
         """What `examined(model)` finds."""
