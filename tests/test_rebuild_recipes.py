@@ -21,20 +21,30 @@ from writers import Pair, Pairs
 RECIPES = ROOT / "assets" / "recipes"
 ROLES = [role for role in rebuild.ROLES if role != "eyes"]
 QUICK = "summarizer"
-# A few steps with small batches, to be started in one process or in several.
+# A few steps with small batches, to be started in one process or in several, at any pace.
 FEW = """
-import sys
-sys.path.insert(0, {recipes!r})
-import {role} as recipe
-from training import run
+import importlib, sys, time
+sys.path[0] = {recipes!r}
+import training
+recipe = importlib.import_module({role!r})
 recipe.BATCH = 8
-run({role!r}, recipe.__doc__, recipe.train, recipe.card)
+step = training.Watched.on_step_end
+training.Watched.on_step_end = lambda *args, **more: (time.sleep({pause}), step(*args, **more))
+training.run({role!r}, recipe.__doc__, recipe.train, recipe.card)
+"""
+# rebuild.py with other recipes.
+REBUILD = """
+import pathlib, sys
+sys.path[0] = {recipes!r}
+import rebuild
+rebuild.RECIPES = pathlib.Path(sys.argv[1])
+sys.exit(rebuild.main(sys.argv[2:]))
 """
 # A training without rounding to bfloat16 or means over parts, drawn at random from 64 points. Its
 # loss has a part that contrasts the rows of the whole batch.
 LINE = """
 import json, pathlib, sys
-sys.path.insert(0, {recipes!r})
+sys.path[0] = {recipes!r}
 import torch
 from training import WRITES, TimedTrainer, rows_of_all, trained, trainer_arguments
 
@@ -169,15 +179,16 @@ def test_the_eyes_minutes_are_of_as_many_steps_as_they_have():
 # ---- running
 
 
-def command(*more: str, build: Path) -> list[str]:
-    return [sys.executable, str(RECIPES / "rebuild.py"), f"--build={build}", *more]
-
-
 def test_stopped_it_keeps_what_was_learnt_goes_on_from_there_and_makes_nothing_twice(
     tmp_path: Path,
 ):
-    build, roles = tmp_path / "build", ("summarizer", "chatbot")
-    run = command("--smoke", "--cores=4", *roles, build=build)
+    build, scripts, roles = tmp_path / "build", tmp_path / "recipes", (QUICK, "chatbot")
+    scripts.mkdir()
+    for role in roles:
+        code = FEW.format(recipes=str(RECIPES), role=role, pause=0.4)
+        (scripts / f"{role}.py").write_text(code, "utf-8")
+    run = [sys.executable, "-c", REBUILD.format(recipes=str(RECIPES)), str(scripts)]
+    run += [f"--build={build}", "--smoke", "--cores=4", *roles]
     first = subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     told = build / "logs" / f"{QUICK}.json"
     until = time.monotonic() + 120
@@ -287,7 +298,7 @@ def launched(folder: Path, launcher: list[str], script: str, *more: str) -> None
     """Run a script in one process or several."""
     folder.mkdir()
     path = folder / "script.py"
-    path.write_text(script.format(recipes=str(RECIPES), role=QUICK), "utf-8")
+    path.write_text(script.format(recipes=str(RECIPES), role=QUICK, pause=0), "utf-8")
     own = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [*launcher, str(path), *more]
     subprocess.run(command, env=own, check=True, capture_output=True, text=True)
