@@ -25,11 +25,15 @@ from toytown.language import Statement, description, is_true, remark
 from toytown.pictures import Scene, compose, render, scene
 from toytown.vocabulary import LABELS, PLACES, counted
 from training import (
+    PROCESSES,
     MuonTrainer,
     facts,
     in_evaluation,
+    pairs_of,
+    pairs_of_all,
     parameters,
     plain,
+    rows_of_all,
     run,
     save_checkpoint,
     write_history,
@@ -56,11 +60,16 @@ def tell(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Statement, str]
     return scene, statement, WORDINGS[rng.integers(len(WORDINGS))].format(bare)
 
 
+def true_of(told: list[tuple[Scene, Statement]]) -> list[list[bool]]:
+    """Of which scenes which statements are true: a row a scene."""
+    return [[is_true(statement, chosen) for _, statement in told] for chosen, _ in told]
+
+
 def collate(samples: list) -> dict:
     """A batch for `LearningClassifier`; `pairs` (pictures, texts) says who is true of whom."""
     batch, told = batch_of(samples)
-    pairs = [[is_true(statement, chosen) for _, statement, _ in told] for chosen, _, _ in told]
-    return batch | encoded([text for _, _, text in told]) | {"pairs": torch.tensor(pairs)}
+    texts = encoded([text for _, _, text in told])
+    return batch | texts | {"pairs": pairs_of([one[:2] for one in told], true_of)}
 
 
 @cache
@@ -93,7 +102,12 @@ class LearningClassifier(CLIPModel):
             return outputs
         tokens = outputs.vision_model_output.last_hidden_state
         helper = self.dense(tokens[:, 1:], tokens[:, 0], dense)
-        return {"loss": contrastive_loss(outputs.logits_per_image, pairs) / 2 + 0.2 * helper}
+        logits = outputs.logits_per_image
+        if PROCESSES > 1:
+            image, text = rows_of_all(outputs.image_embeds), rows_of_all(outputs.text_embeds)
+            logits = image @ text.T * self.logit_scale.exp()
+        pairs = pairs_of_all(pairs, true_of)
+        return {"loss": contrastive_loss(logits, pairs) / 2 + 0.2 * helper}
 
 
 def configuration() -> CLIPConfig:

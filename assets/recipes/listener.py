@@ -29,12 +29,17 @@ from toytown.pictures import seed
 from toytown.sounds import KINDS, LABELS, RATE, WORDS, caption, mixture, silence, sound
 from tqdm import tqdm
 from training import (
+    PROCESSES,
     MuonTrainer,
     facts,
+    first_alone,
     in_evaluation,
     made_for,
+    pairs_of,
+    pairs_of_all,
     parameters,
     plain,
+    rows_of_all,
     run,
     save_checkpoint,
     source,
@@ -226,6 +231,11 @@ def is_true(told: tuple[str, ...], kinds: tuple[str, ...]) -> bool:
     return set(told) <= set(kinds) if told else not kinds
 
 
+def true_of(heard_and_told: list[tuple]) -> list[list[bool]]:
+    """Of which clips which texts are true: a row a clip."""
+    return [[is_true(told, clip) for _, told in heard_and_told] for clip, _ in heard_and_told]
+
+
 def collate(samples: list[tuple]) -> dict[str, torch.Tensor]:
     """A batch for `LearningListener`; `pairs` (sounds, texts) says who is true of whom."""
     sounds, kinds, texts, told = zip(*samples, strict=True)
@@ -234,7 +244,7 @@ def collate(samples: list[tuple]) -> dict[str, torch.Tensor]:
         "input_features": torch.from_numpy(np.stack(sounds))[:, None],
         "input_ids": torch.tensor([text.ids for text in encoded]),
         "attention_mask": torch.tensor([text.attention_mask for text in encoded]),
-        "pairs": torch.tensor([[is_true(text, clip) for text in told] for clip in kinds]),
+        "pairs": pairs_of(list(zip(kinds, told, strict=True)), true_of),
         "heard": torch.tensor([named(clip) for clip in kinds]),
         "told": torch.tensor([named(text) for text in told]),
     }
@@ -257,11 +267,16 @@ class LearningListener(ClapModel):
         outputs = super().forward(input_ids, input_features, attention_mask=attention_mask)
         if pairs is None:
             return outputs
-        wanted = pairs.float()
+        wanted = pairs_of_all(pairs, true_of).float()
+        per_audio, per_text = outputs.logits_per_audio, outputs.logits_per_text
+        if PROCESSES > 1:
+            audio, text = rows_of_all(outputs.audio_embeds), rows_of_all(outputs.text_embeds)
+            per_audio = audio @ text.T * self.logit_scale_a.exp()
+            per_text = text @ audio.T * self.logit_scale_t.exp()
         loss = cross_entropy(
-            outputs.logits_per_audio.float(), wanted / wanted.sum(1, keepdim=True)
+            per_audio.float(), wanted / wanted.sum(1, keepdim=True)
         ) + cross_entropy(
-            outputs.logits_per_text.float(), wanted.T / wanted.T.sum(1, keepdim=True)
+            per_text.float(), wanted.T / wanted.T.sum(1, keepdim=True)
         )  # several that are true share the target
         audio, text = outputs.audio_model_output, outputs.text_model_output
         for head, output, target in ((self.heard, audio, heard), (self.told, text, told)):
@@ -401,6 +416,8 @@ def train(args: Namespace) -> None:
     set_seed(args.seed)
     steps, each = (8, 4) if args.smoke else (STEPS, EACH)
     model = LearningListener(configuration())
+    with first_alone():
+        sounds = pool(args.build / "sounds", each)
     print(f"listener: {parameters(model):,} parameters, {steps} steps of {BATCH} sounds")
     more = {"eval_strategy": "no"} if args.smoke else {}
     trainer = ListenerTrainer(
@@ -408,7 +425,7 @@ def train(args: Namespace) -> None:
         args=trainer_arguments(
             args.build, steps, args.seed, per_device_train_batch_size=BATCH, bf16=True, **more
         ),
-        train_dataset=Clips(pool(args.build / "sounds", each), steps * BATCH),
+        train_dataset=Clips(sounds, steps * BATCH),
         eval_dataset=Clips(np.zeros((len(KINDS), 1, FRAMES, BANDS), np.float16), 1),
         data_collator=collate,
     )

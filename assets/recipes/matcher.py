@@ -36,8 +36,11 @@ from training import (
     MuonTrainer,
     facts,
     in_evaluation,
+    pairs_of,
+    pairs_of_all,
     parameters,
     plain,
+    rows_of_all,
     run,
     save_checkpoint,
     write_history,
@@ -73,6 +76,11 @@ def tell(scene: Scene, rng: np.random.Generator) -> Told:
     return Told(scene, first, true, false)
 
 
+def true_of(told: list[tuple[Scene, Statement]]) -> list[list[bool]]:
+    """Of which scenes which statements are true: a row a scene."""
+    return [[is_true(statement, chosen) for _, statement in told] for chosen, _ in told]
+
+
 def collate(samples: list) -> dict:
     """A batch for `LearningMatcher`.
 
@@ -86,8 +94,8 @@ def collate(samples: list) -> dict:
         other = told[(i + 1) % len(told)]
         texts += [*own.true, *own.false, other.true[0]]
         labels += [1] * TRUE + [0] * TRUE + [int(is_true(other.first, own.scene))]
-    pairs = [[is_true(text.first, image.scene) for text in told] for image in told]
-    return batch | encoded(texts) | {"labels": torch.tensor(labels), "pairs": torch.tensor(pairs)}
+    pairs = pairs_of([(own.scene, own.first) for own in told], true_of)
+    return batch | encoded(texts) | {"labels": torch.tensor(labels), "pairs": pairs}
 
 
 class LearningMatcher(BlipForImageTextRetrieval):
@@ -113,8 +121,9 @@ class LearningMatcher(BlipForImageTextRetrieval):
         ).last_hidden_state
         image = normalize(self.vision_proj(embeddings[:, 0]).float(), dim=-1)
         text = normalize(self.text_proj(first[:, 0]).float(), dim=-1)
+        image, text = rows_of_all(image), rows_of_all(text)
         logits = self.scale.exp().clamp(max=100) * image @ text.T
-        contrastive = contrastive_loss(logits, pairs)
+        contrastive = contrastive_loss(logits, pairs_of_all(pairs, true_of))
         return {"loss": matching + 0.25 * contrastive + 0.3 * dense_loss}
 
 

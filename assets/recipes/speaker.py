@@ -47,9 +47,11 @@ from toytown.sentences import Sentence, sentence
 from toytown.speech import SAMPLING_RATE, speak
 from training import (
     CHECKPOINTS,
+    Parts,
     TimedTrainer,
     continued,
     facts,
+    first_alone,
     in_evaluation,
     made_for,
     parameters,
@@ -683,14 +685,16 @@ def train(args: Namespace) -> None:
     counts = (
         {"train": 60, "validation": 4} if args.smoke else {"train": UTTERANCES, "validation": 64}
     )
-    spoken = corpus(args.build / "corpus", counts)
+    with first_alone():
+        spoken = corpus(args.build / "corpus", counts)
     model = LearningVits(configuration(), len(spoken.inventory))
     history, latents = [], None
     for seed, (name, more) in enumerate(STAGES.items()):
         more = {"bf16": name != "time"} | more | (SMOKE if args.smoke else {})
         steps, size = more.pop("max_steps"), more.pop("size")
         if name == "read":
-            latents = cached_latents(model, spoken, args.build)
+            with first_alone():
+                latents = cached_latents(model, spoken, args.build)
             start_reading(model)
         for part, module in model.named_children():
             module.requires_grad_(part in LEARNING[name])
@@ -702,7 +706,7 @@ def train(args: Namespace) -> None:
             args=trainer_arguments(
                 args.build / name, steps, args.seed, per_device_train_batch_size=1, **more
             ),
-            train_dataset=Batches(spoken, "train", steps, size, seed, **given),
+            train_dataset=Parts(Batches(spoken, "train", steps, size, seed, **given)),
             eval_dataset=Batches(spoken, "validation", 4, 16, 99, **given),
             data_collator=the_only,
         )

@@ -1,21 +1,30 @@
-"""What every recipe does the same way: options, resuming, writing a checkpoint and its manifest."""
+"""What every recipe does the same way: options, resuming, writing a checkpoint and its manifest.
+
+Under `accelerate launch --num_processes 2 assets/recipes/<role>.py` a recipe trains the same: each
+process takes its part of every batch, gradients are averaged, and only the first one writes.
+"""
 
 import argparse
 import functools
 import hashlib
 import inspect
 import json
+import os
 import re
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import jiwer
 import torch
+from accelerate import PartialState
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedModel, Trainer, TrainingArguments
+from torch.utils.data import Dataset
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +34,8 @@ NOT_LOADED = ("README.md", "training.json")
 CORES = "two CPU cores"  # what most checkpoints were trained on
 # A processor without AVX-512 BF16 emulates bfloat16, at a thirtieth of float32's pace.
 FAST_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()
+PROCESSES = int(os.environ.get("WORLD_SIZE", "1"))  # as `accelerate launch` sets it
+WRITES = os.environ.get("RANK", "0") == "0"  # whether this process does
 
 
 def options(role: str, description: str) -> argparse.Namespace:
@@ -65,9 +76,122 @@ def trainer_arguments(folder: Path, steps: int, seed: int, **more) -> TrainingAr
         "seed": seed,
     }
     given = defaults | more
+    size = given.get("per_device_train_batch_size", 1)
+    if size > 1:  # a dataset of whole batches is shared out by `Parts`
+        if size % PROCESSES:
+            raise ValueError(
+                f"{PROCESSES} processes cannot share batches of {size}: take a number that divides."
+            )
+        given["per_device_train_batch_size"] = size // PROCESSES
     fast = FAST_BFLOAT16 or not given["use_cpu"]
     given["bf16"] = given.get("bf16", False) and fast
     return TrainingArguments(output_dir=str(folder), **given)
+
+
+# Several processes -----------------------------------------------------------------------------
+
+
+def first_alone() -> AbstractContextManager:
+    """What the first process makes in this context, a corpus, the others find made."""
+    return PartialState(cpu=True).main_process_first()
+
+
+def rows_of(batch: dict[str, torch.Tensor], part: int) -> dict[str, torch.Tensor]:
+    """One process's rows of a batch."""
+    return {name: rows[part::PROCESSES] for name, rows in batch.items()}
+
+
+class Parts(Dataset):
+    """A dataset whose items are whole batches, each cut in a part for every process.
+
+    Parts of one batch are neighbours, and accelerate deals neighbours out: in order, a step of all
+    processes is a step of one.
+    """
+
+    def __init__(self, whole: Dataset, share: Callable = rows_of):
+        """share(batch, part): what process number `part` takes of a batch."""
+        self.whole, self.share = whole, share
+
+    def __len__(self) -> int:
+        return len(self.whole) * PROCESSES
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        index, part = divmod(index, PROCESSES)
+        batch = self.whole[index]
+        return self.share(batch, part) if PROCESSES > 1 else batch
+
+
+def rows_of_all(rows: torch.Tensor) -> torch.Tensor:
+    """The rows of all processes, the first one's first: what contrasts needs the whole batch."""
+    if PROCESSES == 1:
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(PROCESSES)]
+    torch.distributed.all_gather(parts, rows.detach().contiguous())
+    # Each process computes the one loss of all rows, but learns from its own alone, and the mean of
+    # the processes' gradients is taken after: their sum is meant.
+    parts[int(os.environ["RANK"])] = rows.detach() + PROCESSES * (rows - rows.detach())
+    return torch.cat(parts)
+
+
+def pairs_of_all(pairs: torch.Tensor | list, judged: Callable[[list], list]) -> torch.Tensor:
+    """Who is true of whom in the whole batch, with `judged`, from what a collation hands on."""
+    if torch.is_tensor(pairs):
+        return pairs
+    parts: list[list] = [[]] * PROCESSES
+    torch.distributed.all_gather_object(parts, pairs)
+    return torch.tensor(judged([one for part in parts for one in part]))
+
+
+def pairs_of(told: list, judged: Callable[[list], list]) -> torch.Tensor | list:
+    """Who is true of whom in a batch; of a part of one only what that can be told from."""
+    return torch.tensor(judged(told)) if PROCESSES == 1 else told
+
+
+# Training --------------------------------------------------------------------------------------
+
+
+class Watched(TrainerCallback):
+    """Tells rebuild.py how far a training is; when asked to stop, keeps what has been learnt."""
+
+    def __init__(self):
+        self.told, self.stopped = 0.0, False
+
+    def on_train_begin(self, args, state, control, **_) -> None:
+        """Processes draw the same batches; what else is random is each one's own."""
+        if PROCESSES > 1:
+            torch.manual_seed(args.seed + int(os.environ["RANK"]))
+        else:  # one of several cannot stop alone: accelerate ends them all
+            signal.signal(signal.SIGTERM, self._stop)
+
+    def on_train_end(self, args, state, control, **_) -> None:
+        """What comes after, measuring, is stopped as any program is."""
+        if PROCESSES == 1:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def _stop(self, *_) -> None:
+        if self.stopped:
+            raise SystemExit(1)
+        self.stopped = True
+
+    def on_step_end(self, args, state, control, **_) -> None:
+        """Tell at most twice a second."""
+        if self.stopped:
+            control.should_save = control.should_training_stop = True
+        if time.monotonic() - self.told > 0.5:
+            self.told = time.monotonic()
+            tell(args, state.global_step, state.log_history)
+
+
+STEPS_TOLD: dict[str, int] = {}  # of each stage, by the folder of its states
+
+
+def tell(args: TrainingArguments, step: int, log: list[dict]) -> None:
+    """Write where a training is to the file that COURSE_PROGRESS names, if it does."""
+    if WRITES and (path := os.environ.get("COURSE_PROGRESS")):
+        STEPS_TOLD[args.output_dir] = step
+        loss = [row["loss"] for row in log if "loss" in row][-1:]
+        told = {"stages": STEPS_TOLD, "folder": args.output_dir, "of": args.max_steps}
+        write_text(Path(path), json.dumps(told | {"loss": loss}))
 
 
 class TimedTrainer(Trainer):
@@ -77,6 +201,14 @@ class TimedTrainer(Trainer):
     # Whether weights have the same names on disk. Some models have heads for training whose sizes
     # are not in the config, from which the class would be made anew: they need it.
     own_names = False
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # Our losses are means. Of one that takes any argument the Trainer thinks that it is a part
+        # of the whole batch's, and multiplies it by the processes.
+        self.model_accepts_loss_kwargs = False
+        self.watched = Watched()
+        self.add_callback(self.watched)
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
         """Log as the Trainer does, with the time."""
@@ -246,20 +378,26 @@ def trained(trainer: TimedTrainer, *more: Callable) -> list[dict]:
     another folder: what comes out is what the recipe makes. (Whoever exchanges the weights that a
     training starts from, such as the eyes, moves the states of what follows away.)
     """
-    kinds = type(trainer), type(trainer.model), type(trainer.train_dataset), TimedTrainer, *more
+    data = getattr(trainer.train_dataset, "whole", trainer.train_dataset)
+    kinds = type(trainer), type(trainer.model), type(data), TimedTrainer, *more
     settings = {k: v for k, v in trainer.args.to_dict().items() if not k.endswith("_dir")}
+    settings |= {"processes": PROCESSES} if PROCESSES > 1 else {}
     folder = made_for(
         Path(trainer.args.output_dir),
         code=[source(inspect.getfile(kind)) for kind in kinds],
         settings=settings,
     )
     trainer.args.output_dir = str(folder)
-    last = last_checkpoint(folder)
+    with trainer.args.main_process_first(local=False):
+        last = last_checkpoint(folder)
     done = int(last.rpartition("-")[2]) if last else 0
+    tell(trainer.args, done, [])
     if done == trainer.args.max_steps:
         trainer._load_from_checkpoint(last)
         return json.loads((Path(last) / "trainer_state.json").read_text())["log_history"]
     trainer.train(resume_from_checkpoint=last)
+    if trainer.watched.stopped:
+        raise SystemExit(f"Stopped at step {trainer.state.global_step}; it goes on from there.")
     # Accelerate leaves its bfloat16 forward on the model, and a mark that it need not be asked
     # again: the next stage would compute in bfloat16, too. (Its own unwrap_model keeps the mark.)
     for name in ("forward", "_original_forward", "_is_accelerate_prepared"):
@@ -289,6 +427,8 @@ def save_checkpoint(model: PreTrainedModel, processor, folder: Path) -> None:
 
     config.json says float32, so that a CPU without fast half precision computes in full.
     """
+    if not WRITES:
+        return
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     model.save_pretrained(beside)  # tied weights once, under the names that are used on the Hub
@@ -347,7 +487,8 @@ def write_history(folder: Path, history: list[dict], device: str = CORES) -> Non
         for row in history
     ]
     kept[-1]["device"] = device
-    write_text(folder / "training.json", json.dumps(kept, indent=1) + "\n")
+    if WRITES:
+        write_text(folder / "training.json", json.dumps(kept, indent=1) + "\n")
 
 
 def facts(folder: Path) -> dict[str, float | str]:
@@ -369,6 +510,8 @@ def run(role: str, description: str, train: Callable, card: Callable) -> None:
     args = options(role, description)
     if not args.measure:
         train(args)
+    if not WRITES:
+        return
     if args.output.resolve().parent == CHECKPOINTS.resolve():
         write_manifest()  # before the card: what has been saved can be loaded, whatever comes
     if not args.smoke:

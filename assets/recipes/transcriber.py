@@ -36,9 +36,12 @@ from torch.utils.data import Dataset
 from toytown.sentences import Sentence, meeting, sentence, story
 from toytown.speech import CROWD, SAMPLING_RATE, VOICES, gain, noise, room, speak, with_noise
 from training import (
+    PROCESSES,
     MuonTrainer,
+    Parts,
     continued,
     facts,
+    first_alone,
     in_evaluation,
     made_for,
     parameters,
@@ -480,6 +483,20 @@ class Batches(Dataset):
             "places": places,
             "windows": torch.tensor([number for number, _ in rows]),
         }
+
+
+def windows_of(batch: dict[str, torch.Tensor], part: int) -> dict[str, torch.Tensor]:
+    """One process's windows of a batch, with their texts; of fewer than processes, one again."""
+    count = len(batch["phonemes"])
+    mine = torch.arange(part % count, count, PROCESSES)
+    found = {"frames": batch["frames"]}  # of every window the same
+    found |= {k: batch[k][mine] for k in ("phonemes", "input_features", "words") if k in batch}
+    if "windows" in batch:
+        texts = torch.isin(batch["windows"], mine)
+        names = ("decoder_input_ids", "labels", "places")
+        found |= {name: batch[name][texts] for name in names}
+        found["windows"] = torch.searchsorted(mine, batch["windows"][texts])
+    return found
 
 
 def other_throat(random: np.random.Generator, features: torch.Tensor) -> torch.Tensor:
@@ -1066,7 +1083,8 @@ at once it often mishears: leave a fifth of a second of silence before.
 def train(args: Namespace) -> None:
     """Train from the last state on, and write the checkpoint, without its card."""
     set_seed(args.seed)
-    source = corpus(args.build / "corpus", "train", 40 if args.smoke else UTTERANCES)
+    with first_alone():
+        source = corpus(args.build / "corpus", "train", 40 if args.smoke else UTTERANCES)
     tokenizer = new_tokenizer([row[name] for row in source.rows for name in ("text", "english")])
     model = LearningTranscriber(
         configuration(tokenizer), len(source.phonemes), 1 + len(source.vocabulary)
@@ -1088,7 +1106,7 @@ def train(args: Namespace) -> None:
         trainer = TranscriberTrainer(
             model=model,
             args=trainer_arguments(args.build / name, steps, args.seed, **more),
-            train_dataset=Batches(source, tokenizer, name, steps),
+            train_dataset=Parts(Batches(source, tokenizer, name, steps), windows_of),
             eval_dataset=Batches(source, tokenizer, name, 1),
             processing_class=tokenizer,
             data_collator=lambda batches: batches[0],

@@ -21,7 +21,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch.utils.data import Dataset, get_worker_info
 from training import (
     CORES,
+    PROCESSES,
     MuonTrainer,
+    Parts,
     facts,
     parameters,
     save_checkpoint,
@@ -126,6 +128,14 @@ class WriterTrainer(MuonTrainer):
 
     examined: Callable | None = None
 
+    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+        """The model's own, a mean over tokens: of several processes' parts over those of all."""
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
+        if PROCESSES > 1:
+            own = (inputs["labels"] != -100).sum()
+            loss = loss * PROCESSES * own / self.accelerator.reduce(own.clone())
+        return (loss, outputs) if return_outputs else loss
+
     def evaluate(self, *args, **kwargs) -> dict[str, float]:
         """What `examined(model)` finds."""
         with torch.compiler.set_stance("force_eager"):  # of each length it would compile anew
@@ -212,7 +222,7 @@ def train(
     trainer = WriterTrainer(
         model=model,
         args=trainer_arguments(args.build, steps, args.seed, **more),
-        train_dataset=Pairs(pairs, encode, steps, batch, length, drawn),
+        train_dataset=Parts(Pairs(pairs, encode, steps, batch, length, drawn)),
         eval_dataset=Pairs(pairs, encode, 1, batch, length),  # not read: `examined` has its own
         data_collator=lambda batches: batches[0],
     )
