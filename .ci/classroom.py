@@ -9,7 +9,6 @@ It needs only what requirements.txt installs.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -244,8 +243,8 @@ def course_files() -> list[Path]:
     return [path for path in found if made.isdisjoint(path.parts) and "cache" not in path.parts[0]]
 
 
-def copy_course(folder: Path) -> None:
-    """Make `folder` hold the course's files and no others."""
+def copy_course(folder: Path, requirements: Path) -> None:
+    """Make `folder` hold the course's files and no others, with the requirements asked for."""
     files = course_files()
     for path in [path for path in folder.rglob("*") if path.is_file()]:
         if path.relative_to(folder) not in set(files):
@@ -253,6 +252,7 @@ def copy_course(folder: Path) -> None:
     for name in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
+    shutil.copy(requirements, folder / "requirements.txt")
     print(f"  course: {len(files)} files, {size(folder):,.0f} MB")
 
 
@@ -350,7 +350,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         check_disk(folder, targets)
         print(f"Filling {folder} for {'; '.join(map(str, targets))}.", flush=True)
-        copy_course(folder / "course")
+        copy_course(folder / "course", options.requirements)
         pages = fallback.write_pages(folder / "course" / "notebooks", folder / "fallback")
         print(f"  fallback: {pages} pages, {size(folder / 'fallback'):,.0f} MB", flush=True)
         fill_wheels(targets, options.requirements, folder / "wheels", folder.parent / "wheels")

@@ -105,7 +105,8 @@ def drawn(found: re.Match) -> str:
         return found[0]
     source = base64.b64encode(drawing.getvalue()).decode()
     words = html.escape(found[1], quote=True).replace("\\", "&#92;").replace("_", "&#95;")
-    return f'<img alt="{words}" style="vertical-align: middle" src="data:image/svg+xml;base64,{source}">'
+    picture = f"data:image/svg+xml;base64,{source}"
+    return f'<img alt="{words}" style="vertical-align: middle" src="{picture}">'
 
 
 def question(notebook: NotebookNode) -> str:

@@ -43,14 +43,13 @@ def main() -> int:
     except (OSError, ValueError, KeyError) as problem:
         print(f"The course was not installed: {problem}", file=sys.stderr)
         return 1
-    course = str(options.to / ".ci")
-    made = [sys.executable, os.path.join(course, "environment.py"), "--wheels", str(wheels)]
-    if subprocess.call(made):
+    scripts = options.to / ".ci"
+    if subprocess.call([sys.executable, str(scripts / "environment.py"), "--wheels", str(wheels)]):
         return 1
-    code = subprocess.call([sys.executable, os.path.join(course, "preflight.py")])
-    start = "Scripts\\python" if os.name == "nt" else "bin/python"
+    code = subprocess.call([sys.executable, str(scripts / "preflight.py")])
+    python = ".venv\\Scripts\\python" if os.name == "nt" else ".venv/bin/python"
     print(f"\nThe course is in {options.to}. To begin, type these two lines:")
-    print(f'  cd "{options.to}"\n  {os.path.join(".venv", start)} -m jupyterlab')
+    print(f'  cd "{options.to}"\n  {python} -m jupyterlab')
     return code
 
 
