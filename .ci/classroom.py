@@ -29,7 +29,9 @@ from environment import CPU_BUILDS, ROOT, _answers, python_of
 from install import sha256, this_system
 
 # What pip calls the machines, newest first, and what is different there for a package's conditions.
-GLIBC = [f"manylinux_2_{minor}" for minor in range(28, 4, -1)] + ["manylinux2014", "linux"]
+# glibc 2.35 and newer: Ubuntu 22.04, Debian 12. macOS 14 and newer: torch has none for older ones.
+GLIBC = [f"manylinux_2_{minor}" for minor in range(35, 4, -1)]
+GLIBC += ["manylinux2014", "manylinux2010", "manylinux1", "linux"]
 MACHINES = {
     "linux": ([f"{glibc}_x86_64" for glibc in GLIBC], "posix", "linux", "Linux", "x86_64"),
     "linux-arm": ([f"{glibc}_aarch64" for glibc in GLIBC], "posix", "linux", "Linux", "aarch64"),
@@ -337,7 +339,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def readme(targets: list[Target], folder: Path) -> Iterator[str]:
     """Give the lines of the folder's one page for the instructor."""
     kinds = "; ".join(map(str, targets))
-    sizes = ", ".join(f"{path.name} {size(path):,.0f} MB" for path in sorted((folder).iterdir()))
+    parts = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    sizes = ", ".join(f"{path.name} {size(path):,.0f} MB" for path in parts)
     text = (Path(__file__).parent / "handout" / "README.md").read_text(encoding="utf-8")
     yield text.format(kinds=kinds, sizes=sizes, notebooks=len(list(folder.glob("fallback/[0-9]*"))))
 
