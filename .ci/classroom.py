@@ -333,7 +333,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--to", type=Path, default=ROOT / "build" / "classroom", help="the folder to fill")
     add("--rehearse", action="store_true", help="install from it with the network blocked")
     add("--notebook", default="2.2", help="which one the rehearsal runs (default: 2.2)")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if not set(options.platform) <= set(MACHINES):
+        parser.error(f"there is no torch for {system}: name others with --platform")
+    return options
 
 
 def readme(targets: list[Target], folder: Path) -> Iterator[str]:

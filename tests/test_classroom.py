@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import classroom
@@ -44,11 +46,9 @@ def make_wheel(folder: Path, name: str, *metadata: str) -> None:
         wheel.writestr(f"{info}/RECORD", "")
 
 
-@pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    """Where pip finds its packages in these tests: it asks no index."""
-    folder = tmp_path / "the shelf"
-    folder.mkdir()
+def make_shelf(folder: Path) -> Path:
+    """Fill the folder in which pip finds its packages in these tests: it asks no index."""
+    folder.mkdir(parents=True)
     make_wheel(
         folder,
         "tinypackage",
@@ -57,9 +57,9 @@ def shelf(tmp_path, monkeypatch):
     )
     make_wheel(folder, "onlywindows")
     make_wheel(folder, "onlynew", "Requires-Python: >=3.13")
-    make_wheel(tmp_path, "sourceonly")
+    make_wheel(folder.parent, "sourceonly")
     with tarfile.open(folder / "sourceonly-1.0.tar.gz", "w:gz") as archive:
-        archive.add(tmp_path / "sourceonly-1.0-py3-none-any.whl", "sourceonly-1.0/ready.whl")
+        archive.add(folder.parent / "sourceonly-1.0-py3-none-any.whl", "sourceonly-1.0/ready.whl")
         project = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
         metadata = "Metadata-Version: 2.1\nName: sourceonly\nVersion: 1.0\n"
         contents = {"pyproject.toml": project, "backend.py": BACKEND, "PKG-INFO": metadata}
@@ -67,27 +67,48 @@ def shelf(tmp_path, monkeypatch):
             entry = tarfile.TarInfo(f"sourceonly-1.0/{name}")
             entry.size = len(text.encode())
             archive.addfile(entry, io.BytesIO(text.encode()))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", folder.as_uri())
     return folder
 
 
-@pytest.fixture
-def fill(shelf, tmp_path, monkeypatch):
-    """Fills a folder with a small part of the course and the tiny packages; gives the folder."""
-    requirements = tmp_path / "requirements.txt"
+@contextmanager
+def a_small_course(place: Path) -> Iterator[Callable]:
+    """Gives what fills a folder with a small part of the course and the tiny packages."""
+    requirements = place / "requirements.txt"
     requirements.write_text("tinypackage==1.0\nsourceonly==1.0\n")
     parts = [ROOT / "README.md", ROOT / "requirements.txt"]
     parts += [*(ROOT / ".ci").glob("*.py"), *(ROOT / "assets" / "checkpoints").glob("*.json")]
     names = [path.relative_to(ROOT) for path in parts]
-    monkeypatch.setattr(classroom, "course_files", lambda: names)
 
-    def filled(*options):
-        where = ["--requirements", str(requirements), "--to", str(tmp_path / "build/class room")]
+    def filled(*options: str) -> Path:
+        where = ["--requirements", str(requirements), "--to", str(place / "build/class room")]
         assert classroom.main([*where, *options]) == 0
-        return tmp_path / "build/class room"
+        return place / "build/class room"
 
-    return filled
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classroom, "course_files", lambda: names)
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", make_shelf(place / "the shelf").as_uri())
+        yield filled
+
+
+@pytest.fixture
+def fill(tmp_path):
+    """Fills a folder of this test's own: `fill("--platform", "linux")`."""
+    with a_small_course(tmp_path) as filled:
+        yield filled
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A folder filled once for this machine; what a test spoils it takes a copy of."""
+    with a_small_course(tmp_path_factory.mktemp("once")) as fill:
+        return fill()
+
+
+@pytest.fixture
+def folder(filled, tmp_path):
+    """A test's own copy of the folder that was filled for this machine, as on a stick."""
+    return shutil.copytree(filled, tmp_path / "a stick")
 
 
 def names(folder: Path) -> set[str]:
@@ -133,9 +154,9 @@ def test_the_next_run_mends_what_is_half_removes_what_is_too_much_and_keeps_what
 
 
 def test_a_package_that_nobody_has_is_named_and_the_folder_is_not_called_whole(
-    fill, shelf, tmp_path, capsys
+    fill, tmp_path, capsys
 ):
-    (shelf / "sourceonly-1.0.tar.gz").unlink()
+    (tmp_path / "the shelf/sourceonly-1.0.tar.gz").unlink()
     with pytest.raises(AssertionError):
         fill("--platform", "linux", "--python", "3.11")
     said = capsys.readouterr().err
@@ -178,8 +199,8 @@ def install_from(folder: Path, place: Path) -> subprocess.CompletedProcess:
     )
 
 
-def test_a_class_installs_without_an_index_and_keeps_its_own_work(fill, tmp_path):
-    folder, place = fill(), tmp_path / "a learner's course"
+def test_a_class_installs_without_an_index_and_keeps_its_own_work(folder, tmp_path):
+    place = tmp_path / "a learner's course"
     first = install_from(folder, place)
     assert "ok       environment" in first.stdout, first.stdout + first.stderr
     assert "ok       packages      2 pins" in first.stdout
@@ -195,8 +216,7 @@ def test_a_class_installs_without_an_index_and_keeps_its_own_work(fill, tmp_path
     assert (place / "README.md").read_text() == "my notes"
 
 
-def test_a_damaged_package_is_noticed_before_anything_is_installed(fill, tmp_path):
-    folder = fill()
+def test_a_damaged_package_is_noticed_before_anything_is_installed(folder, tmp_path):
     wheel = next((folder / "wheels" / SYSTEM).glob("tiny*.whl"))
     wheel.write_bytes(wheel.read_bytes()[:-1])
     refused = install_from(folder, tmp_path / "course")
@@ -205,8 +225,7 @@ def test_a_damaged_package_is_noticed_before_anything_is_installed(fill, tmp_pat
     assert not (tmp_path / "course").exists()
 
 
-def test_a_machine_for_which_there_is_nothing_is_told_what_to_ask_for(fill, tmp_path):
-    folder = fill()
+def test_a_machine_for_which_there_is_nothing_is_told_what_to_ask_for(folder, tmp_path):
     held = {"windows" if SYSTEM != "windows" else "linux": [HERE]}
     (folder / "classroom.json").write_text(json.dumps({"wheels": held}))
     refused = install_from(folder, tmp_path / "course")
@@ -218,20 +237,20 @@ def test_a_machine_for_which_there_is_nothing_is_told_what_to_ask_for(fill, tmp_
     assert f"packages for Python 3.99, and this is {HERE}" in refused.stderr
 
 
-def test_a_folder_of_somebody_elses_is_left_alone(fill, tmp_path):
+def test_a_folder_of_somebody_elses_is_left_alone(folder, tmp_path):
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "thesis.txt").write_text("three years of work")
-    refused = install_from(fill(), theirs)
+    refused = install_from(folder, theirs)
     assert refused.returncode == 1
     assert "is another folder" in refused.stderr
     assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
 
 
 @pytest.mark.skipif(os.name == "nt" or not shutil.which("sh"), reason="needs a shell")
-def test_the_starter_finds_a_python_and_passes_its_words_on(fill):
+def test_the_starter_finds_a_python_and_passes_its_words_on(folder):
     said = subprocess.run(
-        ["sh", fill() / "install.sh", "--help"], capture_output=True, text=True, check=True
+        ["sh", folder / "install.sh", "--help"], capture_output=True, text=True, check=True
     )
     assert "--to" in said.stdout
 
@@ -324,17 +343,16 @@ def test_formulas_are_drawn_prices_and_code_stay_and_links_lead_to_pages(pages, 
     page.wait_for_url("**/1.%20Using_Gemini_API.html")
 
 
-def test_the_instructors_page_fits_on_one_and_names_what_is_there(fill):
-    folder = fill("--platform", "windows", "--python", "3.12")
+def test_the_instructors_page_fits_on_one_and_names_what_is_there(folder):
     text = (folder / "README.md").read_text("utf-8")
-    assert "windows, Python 3.12" in text
+    assert f"{SYSTEM}, Python {HERE}" in text
     assert re.search(r"wheels \d+ MB", text)
     assert "{" not in text
     assert len(text.splitlines()) <= 45
 
 
-def test_the_checksums_are_those_that_sha256sum_reads(fill):
-    wheels = fill("--platform", "linux", "--python", "3.11") / "wheels/linux"
+def test_the_checksums_are_those_that_sha256sum_reads(folder):
+    wheels = folder / "wheels" / SYSTEM
     for line in (wheels / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split("  ")
         assert hashlib.sha256((wheels / name).read_bytes()).hexdigest() == digest
