@@ -134,14 +134,16 @@ def find(pip: Pip, requirements: Path) -> dict[str, tuple[str, str]]:
     torch = next((line.split()[0] for line in lines if line.startswith("torch==")), None)
     if torch and pip.target.system.startswith("linux"):
         take_cpu_torch(pip, torch)
+    built = set()
     while True:
         try:
             return pip.resolve("--find-links", str(pip.work), "--requirement", str(requirements))
         except OSError as problem:
             lost = re.search(r"No matching distribution found for (\S+==\S+)", str(problem))
-            if not lost:
+            if not lost or lost[1] in built:
                 raise OSError(f"pip found no packages for {pip.target}: {problem}") from None
             build(pip, lost[1])
+            built.add(lost[1])
 
 
 def take_cpu_torch(pip: Pip, torch: str) -> None:
