@@ -2,6 +2,7 @@
 
     python3 .ci/environment.py            # .venv with requirements.txt: what `make` calls
     python3 .ci/environment.py --tests    # and what only the maintainers' tests need
+    python3 .ci/environment.py --wheels F # from the wheels in folder F alone, asking no index
 
 A finished environment says so in a stamp, written last: the Python that made it, where it lies, and
 the requirements it holds. Where that is not what is wanted today (half built, older requirements, a
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
     parser.add_argument("--requirements", type=Path, default=ROOT / "requirements.txt")
     parser.add_argument("--tests", action="store_true", help="also what only the tests need")
+    parser.add_argument("--wheels", type=Path, help="a folder of wheels to install from, offline")
     options = parser.parse_args(arguments)
 
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
@@ -43,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.tests:
         files.append(ROOT / ".ci" / "requirements-test.txt")
     try:
-        bring_up_to_date(options.venv.absolute(), files)
+        bring_up_to_date(options.venv.absolute(), files, options.wheels)
     except OSError as problem:
         print(f"The environment could not be made: {problem}", file=sys.stderr)
         return 1
@@ -53,8 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def bring_up_to_date(venv: Path, files: list[Path]) -> None:
+def bring_up_to_date(venv: Path, files: list[Path], wheels: Path | None = None) -> None:
     """Make `venv` hold the packages of `files`, from nothing unless its stamp says it is sound.
+
+    wheels: a folder that holds every package as a wheel, so that no index is asked.
 
     Raises:
         OSError: what stands in the way, and how to remove it, in a sentence.
@@ -71,12 +75,15 @@ def bring_up_to_date(venv: Path, files: list[Path]) -> None:
         _create(venv)
         held = {}
     missing = [file for file in files if held.get(file.name) != wanted[file.name]]
+    source = ["--no-index", "--find-links", str(wheels)] if wheels else []
     for file in missing:
         if file == files[0]:
-            _install_cpu_torch(venv, file)
-            _pip(venv, "install", "--requirement", str(file))
+            if not wheels:
+                _install_cpu_torch(venv, file)
+            _pip(venv, "install", *source, "--requirement", str(file))
         else:  # beside the course's own pins, never instead of them
-            _pip(venv, "install", "--requirement", str(file), "--constraint", str(files[0]))
+            constraint = ["--constraint", str(files[0])]
+            _pip(venv, "install", *source, "--requirement", str(file), *constraint)
         held[file.name] = wanted[file.name]
     if missing:
         _compile(venv)

@@ -1,0 +1,134 @@
+"""Install the course from this folder, with no network: `python3 install.py [--to FOLDER]`.
+
+It compares the packages with their checksums, copies the course, makes its .venv from the packages
+and looks the result over. What exists is kept: run it again after an interruption, or to mend.
+Standard library only, and it starts on older Pythons too, so that it can say what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> int:
+    """Install; return 0, or 1 after one sentence on what stands in the way."""
+    parser = argparse.ArgumentParser(description="Install the course from this folder, offline.")
+    parser.add_argument("--to", type=Path, default=Path.home() / "Introduction-to-LLMs")
+    options = parser.parse_args()
+    try:
+        held = json.loads((HERE / "classroom.json").read_text(encoding="utf-8"))["wheels"]
+        system = this_system()
+        if system not in held:
+            raise OSError(
+                f"this folder holds packages for {', '.join(held)}, and this machine is {system}. "
+                f"Ask your instructor for: make classroom, with --platform {system}"
+            )
+        python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        if python not in held[system]:
+            return continue_with(held[system], python)
+        wheels = HERE / "wheels" / system
+        check(wheels)
+        copy(HERE / "course", options.to)
+    except (OSError, ValueError, KeyError) as problem:
+        print(f"The course was not installed: {problem}", file=sys.stderr)
+        return 1
+    scripts = options.to / ".ci"
+    if subprocess.call([sys.executable, str(scripts / "environment.py"), "--wheels", str(wheels)]):
+        return 1
+    code = subprocess.call([sys.executable, str(scripts / "preflight.py")])
+    python = ".venv\\Scripts\\python" if os.name == "nt" else ".venv/bin/python"
+    print(f"\nThe course is in {options.to}. To begin, type these two lines:")
+    print(f'  cd "{options.to}"\n  {python} -m jupyterlab')
+    return code
+
+
+def this_system() -> str:
+    """Return what the folder calls this machine: linux, linux-arm, macos, macos-intel, windows."""
+    name = {"Darwin": "macos"}.get(platform.system(), platform.system().lower())
+    arm = platform.machine().lower() in ("arm64", "aarch64")
+    if name == "macos":
+        return name if arm else "macos-intel"
+    return f"{name}-arm" if arm else name
+
+
+def continue_with(pythons: list[str], python: str) -> int:
+    """Start again with a Python of this machine for which there are packages, or say which."""
+    for version in pythons:
+        for command in ([f"python{version}"], ["py", f"-{version}"]):
+            # A version manager leaves stubs on the PATH that only say that nothing is behind them.
+            found = shutil.which(command[0])
+            if found and subprocess.call([*command, "-c", ""], stderr=subprocess.DEVNULL) == 0:
+                return subprocess.call([*command, str(HERE / "install.py"), *sys.argv[1:]])
+    print(
+        f"The course was not installed: this folder holds packages for Python "
+        f"{' and '.join(pythons)}, and this is {python}. Install one of these "
+        "(https://www.python.org/downloads/) and run this again.",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def check(wheels: Path) -> None:
+    """Raise ValueError where a package is missing or not what it was when it was put here."""
+    wrong = []
+    lines = (wheels / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    print(f"Looking at {len(lines)} packages …", flush=True)
+    for line in lines:
+        digest, name = line.split(maxsplit=1)
+        path = wheels / name
+        if not path.is_file() or sha256(path) != digest:
+            wrong.append(name)
+    if wrong:
+        raise ValueError(
+            f"{len(wrong)} of {len(lines)} packages are missing or damaged, such as {wrong[0]}. "
+            "Copy the whole folder once more."
+        )
+
+
+def sha256(path: Path) -> str:
+    """Return a file's sha256, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for piece in iter(lambda: file.read(2**20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def copy(course: Path, place: Path) -> None:
+    """Copy the course's files to `place`; a file that is there already is the learner's and stays.
+
+    Raises OSError where the course is not whole, or `place` is somebody's other folder.
+    """
+    files = [path for path in sorted(course.rglob("*")) if path.is_file()]
+    if not (course / "requirements.txt").is_file():
+        raise OSError(f"{course} does not hold the course. Copy the whole folder once more.")
+    if place.exists() and any(place.iterdir()) and not (place / "requirements.txt").is_file():
+        raise OSError(f"{place} is another folder. Choose a new one: --to FOLDER")
+    kept = []
+    for path in files:
+        name = path.relative_to(course)
+        there = place / name
+        if not there.exists():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            beside = there.with_name(there.name + ".part")  # half a file is not taken for a whole
+            shutil.copy(path, beside)
+            beside.replace(there)
+        elif not filecmp.cmp(path, there, shallow=False):
+            kept.append(name)
+    if kept:
+        print(f"{len(kept)} files differ from the course's and stay, such as {kept[0]}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,358 @@
+"""`make classroom`: a folder from which a class installs the course with no network.
+
+In place of the course's packages, which are a gigabyte, stands a tiny one with the same
+difficulties: what only Windows needs, what only a newer Python needs, what comes as source alone.
+"""
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import classroom
+import fallback
+import install
+import nbformat
+import pytest
+from conftest import ROOT
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
+SYSTEM = install.this_system()
+BACKEND = """
+import shutil
+def build_wheel(folder, settings=None, metadata=None):
+    return shutil.copy("ready.whl", f"{folder}/sourceonly-1.0-py3-none-any.whl").rpartition("/")[2]
+"""
+
+
+def make_wheel(folder: Path, name: str, *metadata: str) -> None:
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", "ANSWER = 42\n")
+        info = f"{name}-1.0.dist-info"
+        head = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0", *metadata]
+        wheel.writestr(f"{info}/METADATA", "\n".join(head) + "\n")
+        tag = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel.writestr(f"{info}/WHEEL", tag)
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+def make_shelf(folder: Path) -> Path:
+    """Fill the folder in which pip finds its packages in these tests: it asks no index."""
+    folder.mkdir(parents=True)
+    make_wheel(
+        folder,
+        "tinypackage",
+        "Requires-Dist: onlywindows; sys_platform == 'win32'",
+        "Requires-Dist: onlynew; python_version >= '3.13'",
+    )
+    make_wheel(folder, "onlywindows")
+    make_wheel(folder, "onlynew", "Requires-Python: >=3.13")
+    make_wheel(folder.parent, "sourceonly")
+    with tarfile.open(folder / "sourceonly-1.0.tar.gz", "w:gz") as archive:
+        archive.add(folder.parent / "sourceonly-1.0-py3-none-any.whl", "sourceonly-1.0/ready.whl")
+        project = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        metadata = "Metadata-Version: 2.1\nName: sourceonly\nVersion: 1.0\n"
+        contents = {"pyproject.toml": project, "backend.py": BACKEND, "PKG-INFO": metadata}
+        for name, text in contents.items():
+            entry = tarfile.TarInfo(f"sourceonly-1.0/{name}")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return folder
+
+
+@contextmanager
+def a_small_course(place: Path) -> Iterator[Callable]:
+    """Gives what fills a folder with a small part of the course and the tiny packages."""
+    requirements = place / "requirements.txt"
+    requirements.write_text("tinypackage==1.0\nsourceonly==1.0\n")
+    parts = [ROOT / "README.md", ROOT / "requirements.txt"]
+    parts += [*(ROOT / ".ci").glob("*.py"), *(ROOT / "assets" / "checkpoints").glob("*.json")]
+    names = [path.relative_to(ROOT) for path in parts]
+
+    def filled(*options: str) -> Path:
+        where = ["--requirements", str(requirements), "--to", str(place / "build/class room")]
+        assert classroom.main([*where, *options]) == 0
+        return place / "build/class room"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classroom, "course_files", lambda: names)
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", make_shelf(place / "the shelf").as_uri())
+        yield filled
+
+
+@pytest.fixture
+def fill(tmp_path):
+    """Fills a folder of this test's own: `fill("--platform", "linux")`."""
+    with a_small_course(tmp_path) as filled:
+        yield filled
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A folder filled once for this machine; what a test spoils it takes a copy of."""
+    with a_small_course(tmp_path_factory.mktemp("once")) as fill:
+        return fill()
+
+
+@pytest.fixture
+def folder(filled, tmp_path):
+    """A test's own copy of the folder that was filled for this machine, as on a stick."""
+    return shutil.copytree(filled, tmp_path / "a stick")
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name.partition("-")[0] for path in folder.glob("*.whl")}
+
+
+# ------------------------------------------------------------------------------------ the packages
+
+
+def test_each_system_gets_what_its_machines_need_and_no_more(fill):
+    folder = fill("--platform", "linux", "windows", "macos", "--python", "3.11")
+    common = {"tinypackage", "sourceonly"}
+    assert names(folder / "wheels/linux") == names(folder / "wheels/macos") == common
+    assert names(folder / "wheels/windows") == common | {"onlywindows"}
+    held = json.loads((folder / "classroom.json").read_text())["wheels"]
+    assert held == {"linux": ["3.11"], "windows": ["3.11"], "macos": ["3.11"]}
+
+
+def test_a_newer_python_gets_what_only_it_needs_whatever_python_fills_the_folder(fill):
+    folder = fill("--platform", "linux", "--python", "3.13")
+    assert names(folder / "wheels/linux") == {"tinypackage", "sourceonly", "onlynew"}
+
+
+def test_the_next_run_mends_what_is_half_removes_what_is_too_much_and_keeps_what_is_whole(
+    fill, capsys
+):
+    folder = fill("--platform", "linux", "--python", "3.11")
+    wheels = folder / "wheels/linux"
+    whole, half = (wheels / f"{n}-1.0-py3-none-any.whl" for n in ("tinypackage", "sourceonly"))
+    before = (wheels / "SHA256SUMS").read_text(), whole.stat().st_ino, half.read_bytes()
+    half.write_bytes(half.read_bytes()[:100])  # a stick pulled out, a disk that was full
+    (wheels / "older-0.1-py3-none-any.whl").touch()
+    (wheels / ".half-abc").mkdir()  # what an interruption leaves
+    (folder / "course/of_an_older_course.py").touch()
+    fill("--platform", "linux", "--python", "3.11")
+    assert ((wheels / "SHA256SUMS").read_text(), whole.stat().st_ino, half.read_bytes()) == before
+    assert names(wheels) == {"tinypackage", "sourceonly"}
+    assert not (wheels / ".half-abc").exists()
+    assert not (folder / "course/of_an_older_course.py").exists()
+    capsys.readouterr()
+    fill("--platform", "linux", "--python", "3.11")
+    assert "2 packages, all here already" in capsys.readouterr().out
+
+
+def test_a_package_that_nobody_has_is_named_and_the_folder_is_not_called_whole(
+    fill, tmp_path, capsys
+):
+    (tmp_path / "the shelf/sourceonly-1.0.tar.gz").unlink()
+    with pytest.raises(AssertionError):
+        fill("--platform", "linux", "--python", "3.11")
+    said = capsys.readouterr().err
+    assert "not whole" in said
+    assert "sourceonly==1.0" in said
+    assert not (tmp_path / "build/class room/classroom.json").exists()
+
+
+def test_too_little_disk_is_noticed_before_anything_is_fetched(fill, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1e9}))
+    with pytest.raises(AssertionError):
+        fill("--platform", "linux", "windows", "--python", "3.11")
+    assert "has 1.0 GB free" in capsys.readouterr().err
+    assert not (tmp_path / "build/class room").exists()
+
+
+def test_an_archive_of_the_course_serves_as_well_as_a_clone(tmp_path, monkeypatch):
+    for name in ("README.md", "notebooks/1.ipynb", ".venv/x", "build/y", "a/__pycache__/b.pyc"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr(classroom, "ROOT", tmp_path)
+    found = {path.as_posix() for path in classroom.course_files()}
+    assert found == {"README.md", "notebooks/1.ipynb"}
+
+
+# ----------------------------------------------------------------------------------- the installer
+
+
+def install_from(folder: Path, place: Path) -> subprocess.CompletedProcess:
+    """Install as a learner does. No index is there to be asked: pip's is one that never answers."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
+    return subprocess.run(
+        [sys.executable, folder / "install.py", "--to", place],
+        capture_output=True,
+        encoding="utf-8",
+        env=environment | nowhere,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_a_class_installs_without_an_index_and_keeps_its_own_work(folder, tmp_path):
+    place = tmp_path / "a learner's course"
+    first = install_from(folder, place)
+    assert "ok       environment" in first.stdout, first.stdout + first.stderr
+    assert "ok       packages      2 pins" in first.stdout
+    python = place / (".venv/Scripts/python.exe" if os.name == "nt" else ".venv/bin/python")
+    answer = [python, "-c", "import sourceonly, tinypackage; print(tinypackage.ANSWER)"]
+    assert subprocess.check_output(answer, text=True).strip() == "42"
+    assert "-m jupyterlab" in first.stdout
+
+    (place / "README.md").write_text("my notes")
+    again = install_from(folder, place)
+    assert "1 files differ from the course's and stay, such as README.md" in again.stdout
+    assert "Making" not in again.stdout, "a sound environment is made once"
+    assert (place / "README.md").read_text() == "my notes"
+
+
+def test_a_damaged_package_is_noticed_before_anything_is_installed(folder, tmp_path):
+    wheel = next((folder / "wheels" / SYSTEM).glob("tiny*.whl"))
+    wheel.write_bytes(wheel.read_bytes()[:-1])
+    refused = install_from(folder, tmp_path / "course")
+    assert refused.returncode == 1
+    assert "1 of 2 packages are missing or damaged, such as tinypackage" in refused.stderr
+    assert not (tmp_path / "course").exists()
+
+
+def test_a_machine_for_which_there_is_nothing_is_told_what_to_ask_for(folder, tmp_path):
+    held = {"windows" if SYSTEM != "windows" else "linux": [HERE]}
+    (folder / "classroom.json").write_text(json.dumps({"wheels": held}))
+    refused = install_from(folder, tmp_path / "course")
+    assert refused.returncode == 1
+    assert f"--platform {SYSTEM}" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    (folder / "classroom.json").write_text(json.dumps({"wheels": {SYSTEM: ["3.99"]}}))
+    refused = install_from(folder, tmp_path / "course")
+    assert f"packages for Python 3.99, and this is {HERE}" in refused.stderr
+
+
+def test_a_folder_of_somebody_elses_is_left_alone(folder, tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "thesis.txt").write_text("three years of work")
+    refused = install_from(folder, theirs)
+    assert refused.returncode == 1
+    assert "is another folder" in refused.stderr
+    assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.skipif(os.name == "nt" or not shutil.which("sh"), reason="needs a shell")
+def test_the_starter_finds_a_python_and_passes_its_words_on(folder):
+    said = subprocess.run(
+        ["sh", folder / "install.sh", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "--to" in said.stdout
+
+
+def test_the_rehearsal_has_no_network():
+    before, environment, how = classroom.blocked()
+    script = (
+        "import socket\n"
+        "server = socket.create_server(('127.0.0.1', 0))\n"
+        "socket.create_connection(server.getsockname(), timeout=5)\n"
+        "try:\n"
+        "    socket.create_connection(('192.0.2.1', 80), timeout=5)\n"
+        "except OSError as error:\n"
+        "    print('blocked', error.errno)\n"
+    )
+    command = [*before, sys.executable, "-c", script]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert said.stdout.startswith("blocked"), (how, said.stderr)
+
+
+# --------------------------------------------------------------------------------------- the pages
+
+
+@pytest.fixture
+def pages(tmp_path):
+    """The pages of one of the course's notebooks with sounds, and of a small one."""
+    notebooks = tmp_path / "course" / "notebooks"
+    shutil.copytree(ROOT / "assets/images/apps", tmp_path / "course/assets/images/apps")
+    shutil.copy(ROOT / "assets/glossary.md", tmp_path / "course/assets")
+    notebooks.mkdir()
+    shutil.copy(ROOT / "notebooks/1. Using_Gemini_API.ipynb", notebooks)
+    cells = [
+        new_markdown_cell(
+            "# 9. Small\n\n[![Badge](https://example.com/badge.svg)](https://example.com)\n\n"
+            "**What is it?**\n\nIt costs $3 or $5, and `$x$` is code. A formula: "
+            "$\\mathrm{softmax}(QK^\\top/\\sqrt{d})$. See [loss](../assets/glossary.md#loss) and "
+            "[one](1.%20Using_Gemini_API.ipynb).\n\n![An app](../assets/images/apps/app-pip.jpg)"
+        ),
+        new_code_cell("1", outputs=[new_output("display_data", {"text/plain": "shown"})]),
+    ]
+    nbformat.write(new_notebook(cells=cells), notebooks / "9. Small.ipynb")
+    folder = tmp_path / "fallback"
+    assert fallback.write_pages(notebooks, folder) == 2
+    return folder
+
+
+def test_the_pages_load_nothing_and_play_their_sounds(pages, open_page):
+    page, asked = open_page("about:blank"), []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in sorted(pages.glob("*.html")):
+        page.goto(path.as_uri())
+        broken = "[...document.images].filter(one => !one.complete || !one.naturalWidth).length"
+        assert page.evaluate(broken) == 0, path.name
+    assert len(asked) >= 4
+    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
+    page.goto((pages / "1. Using_Gemini_API.html").as_uri())
+    played = page.evaluate(
+        """async () => {
+            const played = [];
+            for (const sound of document.querySelectorAll("audio")) {
+                sound.muted = true;  // nobody has clicked
+                await sound.play();
+                await new Promise(moves => { sound.ontimeupdate = moves });
+                played.push([sound.duration, sound.currentTime]);
+                sound.pause();
+            }
+            return played;
+        }"""
+    )
+    assert len(played) == 2
+    assert all(duration > 0.5 and now > 0 for duration, now in played)
+
+
+def test_formulas_are_drawn_prices_and_code_stay_and_links_lead_to_pages(pages, open_page):
+    page = open_page((pages / "9. Small.html").as_uri())
+    text = page.inner_text("body")
+    assert "It costs $3 or $5, and $x$ is code." in text
+    formula = page.locator("img[src^='data:image/svg']")
+    assert formula.count() == 1
+    assert "softmax" in formula.get_attribute("alt")
+    assert page.locator("img[alt='Badge']").count() == 0
+    page.get_by_role("link", name="loss").click()
+    page.wait_for_url("**/glossary.html#loss")
+    assert page.locator("[id='loss']").count() == 1
+    page.goto((pages / "index.html").as_uri())
+    assert "What is it?" in page.inner_text("body")
+    page.get_by_role("link", name="9. Small").click()
+    page.wait_for_url("**/9.%20Small.html")
+    page.get_by_role("link", name="one", exact=True).click()
+    page.wait_for_url("**/1.%20Using_Gemini_API.html")
+
+
+def test_the_instructors_page_fits_on_one_and_names_what_is_there(folder):
+    text = (folder / "README.md").read_text("utf-8")
+    assert f"{SYSTEM}, Python {HERE}" in text
+    assert re.search(r"wheels \d+ MB", text)
+    assert "{" not in text
+    assert len(text.splitlines()) <= 45
+
+
+def test_the_checksums_are_those_that_sha256sum_reads(folder):
+    wheels = folder / "wheels" / SYSTEM
+    for line in (wheels / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256((wheels / name).read_bytes()).hexdigest() == digest
