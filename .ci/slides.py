@@ -20,12 +20,14 @@ import ast
 import base64
 import html
 import io
+import math
 import re
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 import nbformat
@@ -37,13 +39,14 @@ from outputs import outputs, tags
 from PIL import Image
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
-from pygments.lexers import PythonLexer, TextLexer
+from pygments.lexers import PythonLexer
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / ".ci"
 WIDTH, HEIGHT = 1160, 636  # what a slide of 1280 × 720 has inside its margins
-CODE_LINES = 12  # of one slide
-CODE_COLUMNS, OUTPUT_COLUMNS, OUTPUT_LINES = 84, 92, 15
+PICTURE = 530  # the height of the largest
+CODE_LINES, PIECE_LINES = 14, 12  # what a slide holds whole; the pieces of what is longer
+CODE_COLUMNS, OUTPUT_COLUMNS, OUTPUT_LINES = 84, 92, 13
 SIZES = {"say": (30, 42), "item": (27, 37), "ask": (30, 42), "task": (26, 36)}  # font, line
 WIDE = 0.52  # mean width of a letter of IBM Plex Sans, in its size, with what line breaks waste
 DETAILS = re.compile(
@@ -54,17 +57,26 @@ QUESTION = re.compile(r"^\*\*(?P<number>\d+)\. (?P<name>.+?)\*\*\s*", re.DOTALL)
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 
 
-# ------------------------------------------------------------------------------- the parts of a deck
+# ------------------------------------------------------------------------------ the parts of a deck
 
 
 @dataclass
 class Box:
-    """A piece of a slide; `least` is the height to which a picture may shrink."""
+    """A piece of a slide; `least` is the height to which a picture may shrink.
+
+    `grown` gives its height when its letters are larger by a factor, infinite if it is too wide.
+    """
 
     html: str
     height: float
     least: float = 0.0
     kind: str = ""
+    grown: Callable[[float], float] = lambda scale: math.inf
+    text: str = ""
+    columns: int = 0  # of an output
+    aspect: float = 0.0  # of a picture
+    room: float = 0.0  # what stands beside a picture has this width,
+    parts: list[Box] = field(default_factory=list)  # and is this
 
     def __post_init__(self) -> None:
         self.least = self.least or self.height
@@ -80,6 +92,7 @@ class Slide:
     boxes: list[Box] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     starts_section: bool = False
+    scale: float = 1.0
 
 
 @dataclass
@@ -187,9 +200,11 @@ def gist(paragraphs: list[str], letters: int = 330) -> list[str]:
     for p, text in enumerate(paragraphs):
         found = sentences(text)
         for s, sentence in enumerate(found):
-            worth = 3 if "**" in sentence else 1 if (s == 0 or len(plain(found[0])) < 60) else 0
+            long = len(plain(sentence)) > 45 and not sentence.endswith("?")
+            worth = 3 if "**" in sentence else 1 if s == 0 and long else 0
             worth += 4 if p == s == 0 else 0
-            worth += 5 if sentence.endswith("?") and p == len(paragraphs) - 1 else 0
+            if p == len(paragraphs) - 1:  # a question, and what it is about
+                worth += 5 if "?" in sentence else 4 if "?" in "".join(found[s + 1 : s + 2]) else 0
             worth -= 9 if sentence.startswith("(") else 0
             ranked.append((-worth, p, s, cut(sentence, 210)))
     taken, left = [], letters
@@ -199,7 +214,7 @@ def gist(paragraphs: list[str], letters: int = 330) -> list[str]:
             left -= len(plain(sentence))
     kept: list[str] = []
     for (p, s, sentence), before in zip(sorted(taken), [None, *sorted(taken)], strict=False):
-        if before and before[:2] == (p, s - 1) and not sentence.endswith("?"):
+        if before and before[:2] == (p, s - 1):
             kept[-1] += " " + sentence
         else:
             kept.append(sentence)
@@ -232,8 +247,49 @@ def lines_of(text: str, size: float, width: float = WIDTH) -> int:
 def say(text: str, kind: str = "say", width: float = WIDTH) -> Box:
     """A paragraph."""
     size, line = SIZES[kind]
-    box = f'<p class="{kind}">{inline(text)}</p>'
-    return Box(box, lines_of(text, size, width) * line + 14, kind=kind)
+
+    def height(scale: float) -> float:
+        return lines_of(text, size * scale, width) * line * scale + 14
+
+    content = f'<p class="{kind}">{inline(text)}</p>'
+    return Box(content, height(1), kind=kind, grown=height, text=text)
+
+
+def remark(text: str, width: float = WIDTH) -> Box:
+    """What is said about an output; it comes with a key, so that the room looks first."""
+    box = say(text, "item", width)
+    box.html = f'<div class="fragment remark">{box.html}</div>'
+    box.height = box.least = box.height + 8
+    box.kind = "remark"
+    return box
+
+
+def beside(boxes: list[Box]) -> list[Box]:
+    """Put beside a picture that is not wide what was printed before it and is said about it."""
+    laid: list[Box] = []
+    for box in boxes:
+        if box.kind == "picture" and box.aspect < 1.62:
+            height = min(PICTURE, 740 / box.aspect)
+            room = WIDTH - height * box.aspect - 40
+            before = []
+            if laid and laid[-1].kind == "output" and laid[-1].columns * 12.1 + 44 <= room:
+                before = [laid.pop()]
+            whole = Box(f"<div>{box.html % (height - 14)}</div>", height, kind="beside")
+            whole.parts, whole.room = before, room
+            laid.append(whole)
+        elif box.kind == "remark" and laid and laid[-1].kind == "beside":
+            narrow = remark(box.text, laid[-1].room)
+            if sum(part.height for part in laid[-1].parts) + narrow.height <= laid[-1].height:
+                laid[-1].parts.append(narrow)
+            else:
+                laid.append(box)
+        else:
+            laid.append(box)
+    for box in laid:
+        if box.kind == "beside":
+            text = "".join(part.html for part in box.parts)
+            box.html = f'<div class="beside">{box.html}<div>{text}</div></div>'
+    return laid
 
 
 def listed(block: Block, kind: str = "item", shorten: bool = True) -> list[Box]:
@@ -246,7 +302,11 @@ def listed(block: Block, kind: str = "item", shorten: bool = True) -> list[Box]:
     for number, item in enumerate(items, start=block.start or 1):
         tag, start = ("ul", "") if block.start is None else ("ol", f' start="{number}"')
         content = f'<{tag}{start} class="{kind}"><li>{inline(item)}</li></{tag}>'
-        boxes.append(Box(content, lines_of(item, size, WIDTH - 44) * line + 10, kind="item"))
+
+        def height(scale: float, item: str = item) -> float:
+            return lines_of(item, size * scale, WIDTH - 44) * line * scale + 10
+
+        boxes.append(Box(content, height(1), kind="item", grown=height))
     return boxes
 
 
@@ -292,15 +352,15 @@ def picture(data: str, kind: str, alt: str) -> Box:
     """A picture, base64; as large as the slide has room, but not blown up beyond twice its size."""
     with Image.open(io.BytesIO(base64.b64decode(data))) as image:
         width, height = image.size
-    largest = min(WIDTH * height / width, 2 * height, 540)
-    tag = f'<img src="data:{kind};base64,{data}" alt="{html.escape(alt)}"'
-    # {} is filled once the slide knows its room.
-    box = Box(f'{tag} style="height:{{}}px">'.replace("{}px", "%dpx"), largest)
-    box.least, box.kind = min(largest, max(300, 0.8 * largest)), "picture"
-    return box
+    natural = min(WIDTH * height / width, 2 * height, PICTURE)
+    alt = html.escape(alt).replace("%", "%%")
+    # The height is filled in once the slide knows its room.
+    tag = f'<img src="data:{kind};base64,{data}" alt="{alt}" style="height:%dpx">'
+    least = min(natural, max(300, 0.8 * natural))
+    return Box(tag, natural, least, "picture", aspect=width / height)
 
 
-def text_output(text: str) -> Box:
+def text_output(text: str, most: int = OUTPUT_LINES) -> Box:
     """What a cell printed, its long lines wrapped once and its end cut."""
     shown: list[str] = []
     for line in text.rstrip().splitlines():
@@ -310,13 +370,16 @@ def text_output(text: str) -> Box:
         if len(wrapped) > 2:
             wrapped = [wrapped[0], wrapped[1][: OUTPUT_COLUMNS - 2].rstrip() + " …"]
         shown += wrapped
-    if len(shown) > OUTPUT_LINES:
-        shown = [*shown[: OUTPUT_LINES - 1], "…"]
-    return Box(f'<pre class="output">{html.escape(chr(10).join(shown))}</pre>', _output(len(shown)))
+    if len(shown) > most:
+        shown = [*shown[: most - 1], "…"]
+    widest = max(map(len, shown))
 
+    def height(scale: float) -> float:
+        fits = widest * scale <= OUTPUT_COLUMNS
+        return len(shown) * 27 * scale + 30 if fits else math.inf
 
-def _output(lines: int) -> float:
-    return lines * 27 + 30
+    content = f'<pre class="output">{html.escape(chr(10).join(shown))}</pre>'
+    return Box(content, height(1), kind="output", grown=height, columns=widest)
 
 
 def outputs_of(cell: NotebookNode, alt: str) -> list[Box]:
@@ -329,23 +392,31 @@ def outputs_of(cell: NotebookNode, alt: str) -> list[Box]:
         if kind in ("image/png", "image/jpeg"):
             boxes.append(picture(content.replace("\n", ""), kind, alt))
         elif kind == "text/html" and "<audio" in content:
-            boxes.append(Box(f'<div class="sound">{content}</div>', 110, kind="sound"))
+            if boxes and boxes[-1].kind == "sound" and boxes[-1].columns == 1:  # two in a row
+                boxes[-1].html += f'<div class="sound">{content}</div></div>'
+                boxes[-1].columns = 2
+            else:
+                row = f'<div class="sounds"><div class="sound">{content}</div>'
+                boxes.append(Box(row, 110, kind="sound", columns=1))
         elif kind == "text/html" and "<table" in content:
             rows = BeautifulSoup(content, "html.parser").find_all("tr")
             cells = [[c.get_text(" ", strip=True) for c in r.find_all(["th", "td"])] for r in rows]
             boxes += table(cells[:9])
-        elif kind == "text/stdout" or (kind == "text/plain" and not rich):
-            if content.strip():
-                boxes.append(text_output(content))
+        elif content.strip() and (kind == "text/stdout" or (kind == "text/plain" and not rich)):
+            boxes.append(text_output(content))
+    for box in boxes:
+        if box.kind == "sound" and box.columns == 1:
+            box.html += "</div>"
     return boxes
 
 
 # --------------------------------------------------------------------------------------------- code
 
 
-def code_boxes(source: str, lexer: type = PythonLexer) -> tuple[list[Box], str]:
-    """A cell's code in pieces of at most CODE_LINES lines, and what was left out, in words."""
-    rendered = highlight(source, lexer(stripnl=False), HtmlFormatter(nowrap=True)).splitlines()
+def code_boxes(source: str) -> tuple[list[Box], str]:
+    """A cell's code in pieces that fit a slide, and what was left out, in words."""
+    lexer, formatter = PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)
+    rendered = highlight(source, lexer, formatter).splitlines()
     lines = source.splitlines()
     kept, left_out = telling(source)
     pieces = pieces_of(lines, kept, source)
@@ -376,8 +447,8 @@ def telling(source: str) -> tuple[list[int | None], str]:
         ("imports", lambda step: isinstance(step, ast.Import | ast.ImportFrom)),
         ("the drawing of the figure", is_drawing),
     ):
-        remaining = [n for n in everything if n not in dropped]
-        if sum(height_of(lines[n]) for n in remaining if lines[n].strip()) <= CODE_LINES:
+        remaining = [lines[n] for n in everything if n not in dropped]
+        if sum(height_of(line) for line in remaining if line.strip()) <= CODE_LINES:
             break
         end, found = 0, set()
         for step in body:
@@ -421,16 +492,16 @@ def drawing_of(body: list[ast.stmt]):
                 if drawn:
                     first = step.target.elts[0] if hasattr(step.target, "elts") else step.target
                     names.update(n.id for n in ast.walk(first) if isinstance(n, ast.Name))
-                return all([draws(inner) for inner in step.body])
+                inner = [draws(inner) for inner in step.body]
+                speaks = re.search(r"\bprint\(|\.append\(", ast.unparse(step))
+                return all(inner) or bool(drawn and any(inner) and not speaks)
         return False
 
     known = {id(step): draws(step) for step in body}
     return lambda step: known[id(step)]
 
 
-def pieces_of(
-    lines: list[str], kept: list[int | None], source: str
-) -> list[list[int | None]]:
+def pieces_of(lines: list[str], kept: list[int | None], source: str) -> list[list[int | None]]:
     """Cut code into pieces that fit a slide, at the ends of statements, outermost first."""
     depth: dict[int, int] = {}  # line → how deep the statement is that begins there
 
@@ -460,15 +531,18 @@ def pieces_of(
         return piece[first : len(piece) - last]
 
     pieces, rest = [], trimmed(kept)
-    while size(rest) > CODE_LINES:
-        many = -(-size(rest) // CODE_LINES)
+    if size(rest) > CODE_LINES:  # does it fit without its blank lines?
+        dense = [n for n in rest if n is None or lines[n].strip()]
+        rest = dense if size(dense) <= CODE_LINES else rest
+    while size(rest) > (PIECE_LINES if pieces else CODE_LINES):
+        many = -(-size(rest) // PIECE_LINES)
         even = size(rest) / many
-        places = [i for i in range(2, len(rest)) if size(trimmed(rest[:i])) <= CODE_LINES]
+        places = [i for i in range(2, len(rest)) if size(trimmed(rest[:i])) <= PIECE_LINES]
         breaks = [i for i in places if rest[i] in depth]
         # The shallowest break; of equals, the one nearest to pieces of one size.
         at = min(
             breaks or places[-1:],
-            key=lambda i: (2.5 * depth.get(rest[i], 9) + abs(size(rest[:i]) - even)),
+            key=lambda i: 2.5 * depth.get(rest[i], 9) + abs(size(rest[:i]) - even),
         )
         pieces.append(trimmed(rest[:at]))
         rest = trimmed(rest[at:])
@@ -484,7 +558,12 @@ def _code(piece: list[int | None], lines: list[str], rendered: list[str]) -> Box
         style = f"padding-left:{indent}ch;text-indent:-{indent}ch"
         shown.append(f'<span class="line" style="{style}">{content or " "}</span>')
         high += height_of(line)
-    return Box(f'<pre class="code">{"".join(shown)}</pre>', high * 30 + 40, kind="code")
+    widest = max(len(lines[n]) for n in piece if n is not None)
+
+    def height(scale: float) -> float:
+        return high * 30 * scale + 40 if scale == 1 or widest * scale <= CODE_COLUMNS else math.inf
+
+    return Box(f'<pre class="code">{"".join(shown)}</pre>', height(1), kind="code", grown=height)
 
 
 # --------------------------------------------------------------------------------------- the deck
@@ -500,12 +579,14 @@ class Deck:
         self.deeper = False
         self.group: list[Slide] = []  # the slides that came last, whose notes may still grow
         self.waiting: tuple[list[Box], list[str]] | None = None  # a cell whose remark may follow
+        self.leading: tuple[list[Box], list[str]] = [], []  # what leads to the next cell: "So:"
         cells = notebook.cells
         self.headings = [
             (part.level, part.heading)
             for cell in cells
             if cell.cell_type == "markdown"
             for part in parts_of(cell.source)
+            if part.heading
         ]
         self._title(cells[0])
         for cell, after in zip(cells[1:], [*cells[2:], None], strict=True):
@@ -531,10 +612,8 @@ class Deck:
         (part,) = parts_of(cell.source)
         said = [b.source for b in part.blocks if b.kind == "paragraph" and "badge" not in b.source]
         question, measured, *lead = said
-        boxes = [
-            Box(f'<p class="question">{inline(question.strip("*"))}</p>', 260),
-            Box(f'<p class="measured">{inline(measured.strip("*"))}</p>', 60),
-        ]
+        shown = {"question": question[2:-2], "measured": measured[1:-1]}
+        boxes = [Box(f'<p class="{k}">{inline(v)}</p>', 200) for k, v in shown.items()]
         self.slides.append(Slide(part.heading, "Introduction to LLMs", "title", boxes))
         self.slides[-1].notes = [notes_of(f"{question}\n\n{measured}")]
         self.slides[-1].starts_section = True
@@ -550,13 +629,14 @@ class Deck:
             blocks = [b for part in parts_of(piece[: answer.start()]) for b in part.blocks]
             options = next(i for i, block in enumerate(blocks) if block.kind == "list")
             introduction = introduction or "\n\n".join(b.source for b in blocks[: options - 1])
-            question = blocks[options - 1].source.strip("*")
+            question = blocks[options - 1].source.removeprefix("**").removesuffix("**")
             kicker = "Ask the room: before we begin" if before else "Ask the room: what stayed?"
-            boxes = [say(f"**{question}**", "ask"), *listed(blocks[options], shorten=False)]
-            boxes[0].height += 24
+            boxes = [say(question, "ask"), *listed(blocks[options], shorten=False)]
             notes = [notes_of(introduction)] if not number else []
             notes += [f"<p><strong>{answer['name']}</strong></p>{notes_of(answer['text'])}"]
-            self.slides.append(Slide("", kicker, "ask", boxes, notes, starts_section=not number))
+            slide = Slide("", kicker, "ask", boxes, notes, starts_section=not number)
+            slide.scale = largest(boxes, HEIGHT - 80)
+            self.slides.append(slide)
         self.group = []
 
     # -- prose
@@ -564,8 +644,9 @@ class Deck:
     def _prose(self, source: str, before_code: bool) -> None:
         end = 0
         for folded in [*DETAILS.finditer(source), None]:
-            for part in parts_of(source[end : folded.start() if folded else len(source)]):
-                self._part(part, before_code)
+            parts = parts_of(source[end : folded.start() if folded else len(source)])
+            for part in parts:
+                self._part(part, before_code and not folded and part is parts[-1])
             if folded:
                 self._flush()
                 text = f"<p><strong>{folded['name']}</strong></p>{notes_of(folded['text'])}"
@@ -599,7 +680,9 @@ class Deck:
             # Sentences go where their paragraph stood: what leads to a list stays above it.
             chosen = gist(paragraphs, 330 if len(paragraphs) == len(blocks) else 230)
             boxes = self._in_order(blocks, chosen)
-        if boxes:
+        if len(boxes) == 1 and before_code and not part.heading and boxes[0].text.endswith(":"):
+            self.leading = boxes, [notes]
+        elif boxes:
             self._add(boxes, [notes], level=part.level)
 
     def _in_order(self, blocks: list[Block], chosen: list[str]) -> list[Box]:
@@ -620,20 +703,13 @@ class Deck:
         """Add to a waiting cell what is said about it; return what needs a slide of its own."""
         boxes, said = self.waiting
         said.append(notes)
-        if paragraphs:
-            words = gist(paragraphs[:1], 200)
-            remark = say(" ".join(words[:2]), "item")
-            remark.html = f'<div class="fragment remark">{remark.html}</div>'
-            remark.height += 8
-            remark.least = remark.height
-            boxes.append(remark)
+        if paragraphs and not paragraphs[0].endswith(":"):
+            boxes.append(remark(" ".join(gist(paragraphs[:1], 200)[:2])))
         self._flush()
-        own = [box for b in blocks if b.kind != "paragraph" or "![" in b.source
-               for box in self._block(b)]  # fmt: skip
-        last = sentences(paragraphs[-1]) if len(paragraphs) > 1 else []
-        if before_code and (asked := [s for s in last if s.endswith("?")]):
-            own += [say(text) for text in gist([" ".join(asked)], 250)]
-        return own
+        leads = [text for text in paragraphs if text.endswith(":")]
+        if before_code and len(paragraphs) > 1 and "?" in paragraphs[-1]:
+            leads += gist(paragraphs[-1:], 250)
+        return self._in_order(blocks, leads)
 
     def _task(self, level: int, blocks: list[Block], notes: str) -> None:
         if level == 2:
@@ -664,8 +740,8 @@ class Deck:
         for other, words in self.headings[place + 1 :]:
             if other <= level:
                 break
-            below += [words] if words else []
-        return [say(words) for words in below if self.headings[place][1] != words]
+            below.append(words)
+        return [say(words) for words in below]
 
     def _block(self, block: Block) -> list[Box]:
         if block.kind == "list":
@@ -677,8 +753,8 @@ class Deck:
             ]
             return table([rows[0], *rows[2:]])
         if block.kind == "fence":
-            lexer = PythonLexer if block.info.startswith("py") else TextLexer
-            return code_boxes(block.source, lexer)[0]
+            is_python = block.info.startswith("py")
+            return code_boxes(block.source)[0] if is_python else [text_output(block.source, 18)]
         if shown := re.search(r"!\[(?P<alt>.*?)\]\((?P<path>[^)]+)\)", block.source):
             file = (ROOT / "notebooks" / shown["path"]).resolve()
             kind = "image/png" if file.suffix == ".png" else "image/jpeg"
@@ -699,23 +775,26 @@ class Deck:
         boxes, left_out = code_boxes(cell.source)
         note = f"<p>In the notebook: code cell [{cell.execution_count}]."
         note += f" Left out here: {left_out}.</p>" if left_out else "</p>"
-        self.waiting = (boxes + outputs_of(cell, alt), [note])
+        lead, said = self.leading
+        self.waiting = (lead + boxes + outputs_of(cell, alt), [*said, note])
+        self.leading = [], []
 
     def _flush(self) -> None:
         if self.waiting:
             (boxes, notes), self.waiting = self.waiting, None
-            self._add(boxes, notes)
+            self._add(beside(boxes), notes)
 
     # -- slides
 
     def _add(self, boxes: list[Box], notes: list[str], kind: str = "", level: int = 0) -> None:
         kicker = self.section if self.heading != self.section else ""
-        kicker = "Deeper (optional)" if self.deeper else "Your turn" if kind == "task" else kicker
+        kicker = "Your turn" if kind == "task" else kicker
         top = 50 * lines_of(self.heading, 40) + 20 + (30 if kicker else 0)
         self.group = []
         for number, some in enumerate(pack(boxes, HEIGHT - top)):
             slide = Slide(inline(self.heading), kicker, kind, some, notes)
             slide.starts_section = level == 2 and not number
+            slide.scale = largest(some, HEIGHT - top)
             self.group.append(slide)
         self.slides += self.group
 
@@ -723,28 +802,42 @@ class Deck:
 def pack(boxes: list[Box], room: float) -> Iterator[list[Box]]:
     """Lay boxes on slides, in their order, and give the pictures the room that is left."""
     slides: list[list[Box]] = [[]]
-    for box in boxes:
-        if slides[-1] and sum(b.least for b in slides[-1]) + box.least > room:
-            slides.append([])
+    for number, box in enumerate(boxes):
+        two_pieces = box.kind == "code" and any(b.kind == "code" for b in slides[-1])
+        needed = box.least
+        if box.kind == "sound" and boxes[number - 1].kind != "sound":  # players stay together
+            players = takewhile(lambda b: b.kind == "sound", boxes[number:])
+            needed = min(sum(b.least for b in players), room)
+        full = sum(b.least for b in slides[-1]) + needed > room
+        if slides[-1] and (full or two_pieces):
+            # What is said of an output stays with it.
+            output_goes_on = (box.kind, slides[-1][-1].kind) == ("remark", "output")
+            slides.append([slides[-1].pop()] if output_goes_on else [])
         slides[-1].append(box)
-    for some in slides:
+    for some in filter(None, slides):
         spare = room - sum(box.least for box in some)
         for box in some:
             if box.kind == "picture":
                 height = min(box.height, box.least + spare)
                 spare -= height - box.least
-                box.html = box.html.replace("%dpx", f"{int(height) - 14}px")
-        if some:
-            yield some
+                box.html %= height - 14
+        yield some
 
 
-# ------------------------------------------------------------------------------------------ the file
+def largest(boxes: list[Box], room: float) -> float:
+    """By how much a slide's letters may grow until they fill it: the back row reads them, too."""
+    for scale in (1.3, 1.25, 1.2, 1.15, 1.1, 1.05):
+        if sum(box.grown(scale) for box in boxes) <= room:
+            return scale
+    return 1.0
+
+
+# ----------------------------------------------------------------------------------------- the file
 
 
 def page(deck: Deck) -> str:
     """The deck as one HTML file."""
     import gradio
-    from matplotlib import colors  # noqa: F401
 
     reveal = HERE / "reveal"
     fonts = Path(gradio.__file__).parent / "templates/frontend/static/fonts"
@@ -765,12 +858,13 @@ def page(deck: Deck) -> str:
         fonts=[(f, w, base64.b64encode(path.read_bytes()).decode()) for f, w, path in faces],
         style=(reveal / "reveal.css").read_text("utf-8"),
         pygments=HtmlFormatter(style="xcode").get_style_defs("pre.code"),
-        # Within a page, these two would end or hide a script.
-        scripts=[
-            (reveal / file).read_text("utf-8").replace("</script", r"<\/script").replace("<!--", r"<\!--")
-            for file in ("reveal.js", "notes.js")
-        ],
+        scripts=[script(reveal / file) for file in ("reveal.js", "notes.js")],
     )
+
+
+def script(file: Path) -> str:
+    """A script as it may stand in a page: two of its strings would end or hide it there."""
+    return file.read_text("utf-8").replace("</script", r"<\/script").replace("<!--", r"<\!--")
 
 
 def main(arguments: list[str] | None = None) -> int:
