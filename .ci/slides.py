@@ -27,11 +27,11 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
 
 import nbformat
-from bs4 import BeautifulSoup
 from jinja2 import Environment, FileSystemLoader
 from markdown_it import MarkdownIt
 from nbformat import NotebookNode
@@ -399,8 +399,9 @@ def outputs_of(cell: NotebookNode, alt: str) -> list[Box]:
                 row = f'<div class="sounds"><div class="sound">{content}</div>'
                 boxes.append(Box(row, 110, kind="sound", columns=1))
         elif kind == "text/html" and "<table" in content:
-            rows = BeautifulSoup(content, "html.parser").find_all("tr")
-            cells = [[c.get_text(" ", strip=True) for c in r.find_all(["th", "td"])] for r in rows]
+            rows = re.findall(r"<tr.*?</tr>", content, re.DOTALL)
+            cells = [re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
+            cells = [[html.unescape(cell).strip() for cell in row] for row in cells]
             boxes += table(cells[:9])
         elif content.strip() and (kind == "text/stdout" or (kind == "text/plain" and not rich)):
             boxes.append(text_output(content))
@@ -837,10 +838,10 @@ def largest(boxes: list[Box], room: float) -> float:
 
 def page(deck: Deck) -> str:
     """The deck as one HTML file."""
-    import gradio
-
     reveal = HERE / "reveal"
-    fonts = Path(gradio.__file__).parent / "templates/frontend/static/fonts"
+    # IBM Plex comes with Gradio, which is not imported for it: that takes seconds.
+    gradio = Path(find_spec("gradio").origin).parent
+    fonts = gradio / "templates/frontend/static/fonts"
     faces = [
         ("Plex", 400, fonts / "IBMPlexSans/IBMPlexSans-Regular.woff2"),
         ("Plex", 700, fonts / "IBMPlexSans/IBMPlexSans-Bold.woff2"),
