@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import slide_parts
 import slides
 from conftest import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -105,7 +106,7 @@ def test_a_deck_needs_nothing_but_its_file(name, folder, show):
 
 
 def test_a_slide_that_is_too_full_would_be_noticed(show, tmp_path, monkeypatch):
-    monkeypatch.setattr(slides, "CODE_LINES", 40)
+    monkeypatch.setattr(slide_parts, "CODE_LINES", 40)
     deck = tmp_path / "full.html"
     code = "\n".join(f"line_{number} = {number}" for number in range(30))
     deck.write_text(slides.page(deck_of(new_code_cell(code))))
@@ -114,7 +115,7 @@ def test_a_slide_that_is_too_full_would_be_noticed(show, tmp_path, monkeypatch):
 
 
 def test_small_letters_and_long_lines_would_be_noticed(show, tmp_path, monkeypatch):
-    monkeypatch.setattr(slides, "OUTPUT_COLUMNS", 200)
+    monkeypatch.setattr(slide_parts, "OUTPUT_COLUMNS", 200)
     deck, printed = tmp_path / "wide.html", new_output("stream", text="wide " * 39)
     deck.write_text(slides.page(deck_of(new_code_cell("print(wide)", outputs=[printed]))))
     found = " ".join(show(deck).evaluate(MEASURE, SMALLEST + 40))
@@ -231,7 +232,7 @@ def test_answers_and_solutions_are_for_the_speaker_alone(name, decks):
     ]
     assert len(folded) >= 8  # five questions, three exercises
     for text in folded:
-        told = words(slides.notes_of(text))
+        told = words(slide_parts.notes_of(text))
         assert told in notes
         for line in [line for line in told.split(". ") if len(line) > 50]:
             assert line not in visible
@@ -279,10 +280,10 @@ def test_a_guess_comes_on_a_slide_of_its_own_before_the_cell():
 
 def test_a_long_output_ends_in_dots():
     text = "".join(f"row {number}\n" for number in range(100)) + "x" * 500
-    box = slides.text_output(text)
-    assert box.html.count("\n") == slides.OUTPUT_LINES - 1
+    box = slide_parts.text_output(text)
+    assert box.html.count("\n") == slide_parts.OUTPUT_LINES - 1
     assert box.html.endswith("…</pre>")
-    assert "x" * 400 not in slides.text_output("x" * 500).html
+    assert "x" * 400 not in slide_parts.text_output("x" * 500).html
 
 
 def test_a_long_cell_keeps_what_it_tells_and_says_that_more_is_there():
@@ -290,7 +291,7 @@ def test_a_long_cell_keeps_what_it_tells_and_says_that_more_is_there():
     source = (
         f"import numpy as np\n\nmean = vectors.mean()\n\naxis = plt.gca()\n{drawing}\nprint(mean)"
     )
-    boxes, left_out = slides.code_boxes(source)
+    boxes, left_out = slide_parts.code_boxes(source)
     told = words(boxes[0].html)
     assert "mean = vectors" in told
     assert "print(mean)" in re.sub(r"\s", "", told)
@@ -301,7 +302,7 @@ def test_a_long_cell_keeps_what_it_tells_and_says_that_more_is_there():
 
 
 def test_a_cell_that_fits_is_shown_whole():
-    boxes, left_out = slides.code_boxes("import numpy as np\n\nnp.ones(3)")
+    boxes, left_out = slide_parts.code_boxes("import numpy as np\n\nnp.ones(3)")
     assert "import" in boxes[0].html
     assert left_out == ""
 
@@ -310,16 +311,16 @@ def test_code_is_cut_between_statements():
     function = "def first():\n" + "    step()\n" * 9 + "\n"
     source = function + function.replace("first", "second") + "first()"
     lines = source.splitlines()
-    pieces = slides.pieces_of(lines, list(range(len(lines))), source)
+    pieces = slide_parts.pieces_of(lines, list(range(len(lines))), source)
     assert [lines[piece[0]] for piece in pieces] == ["def first():", "def second():"]
-    assert max(map(len, pieces)) <= slides.PIECE_LINES
+    assert max(map(len, pieces)) <= slide_parts.PIECE_LINES
 
 
 @each_deck
 def test_no_slide_has_more_code_than_a_room_reads(name, decks):
     for slide in decks[name].slides:
         code = "".join(box.html for box in slide.boxes if box.kind == "code")
-        assert code.count('class="line"') <= slides.CODE_LINES
+        assert code.count('class="line"') <= slide_parts.CODE_LINES
 
 
 @pytest.mark.parametrize(
@@ -333,14 +334,14 @@ def test_no_slide_has_more_code_than_a_room_reads(name, decks):
     ],
 )
 def test_a_sentence_ends_where_it_ends(paragraph, first):
-    assert slides.sentences(paragraph)[0] == first
-    assert letters("".join(slides.sentences(paragraph))) == letters(paragraph)
+    assert slide_parts.sentences(paragraph)[0] == first
+    assert letters("".join(slide_parts.sentences(paragraph))) == letters(paragraph)
 
 
 def test_of_long_prose_a_slide_keeps_the_beginning_the_terms_and_the_question():
     filler = "This sentence goes on about details that a speaker tells in words of their own. " * 4
     paragraphs = [f"It begins so. {filler}", f"{filler} A **term** is defined.", "So what comes?"]
-    kept = " ".join(slides.gist(paragraphs))
+    kept = " ".join(slide_parts.gist(paragraphs))
     assert kept.startswith("It begins so.")
     assert "**term**" in kept
     assert kept.endswith("So what comes?")
