@@ -125,7 +125,8 @@ class Deck:
         self.slides[-1].starts_section = True
         aims = [box for block in part.blocks for box in listed(block, "say", shorten=False)]
         self.heading = lead[0] if lead else "What you will be able to do"
-        self._add(aims, [notes_of("\n\n".join(b.source for b in part.blocks[-2:]))])
+        # Alone in its column of the overview, the title is where the key Home leads.
+        self._add(aims, [notes_of("\n\n".join(b.source for b in part.blocks[-2:]))], level=2)
 
     def _quiz(self, cell: NotebookNode) -> None:
         introduction, before = "", not self.section

@@ -80,7 +80,9 @@ def show(window):
         page.on("request", lambda request: page.asked.append(request.url))
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         page.goto(file.as_uri())
-        page.wait_for_function("Reveal.isReady() && document.fonts.status == 'loaded'")
+        page.wait_for_function(
+            "Reveal.isReady() && [...document.fonts].every(face => face.status == 'loaded')"
+        )
         return page
 
     yield shown
@@ -125,10 +127,8 @@ def test_small_letters_and_long_lines_would_be_noticed(show, tmp_path, monkeypat
 
 def test_the_letters_are_the_decks_own(folder, show):
     page = show(folder / "2.2. Embeddings.html")
-    faces = page.evaluate(
-        "[...document.fonts].filter(f => f.status == 'loaded').map(f => f.family)"
-    )
-    assert {face.strip('"') for face in faces} == {"Plex", "Plex Mono"}
+    faces = page.evaluate("[...document.fonts].map(face => `${face.family} ${face.weight}`)")
+    assert {face.replace('"', "") for face in faces} == {"Plex 400", "Plex 700", "Plex Mono 400"}
 
 
 def test_every_player_of_a_deck_has_a_sound(folder, show):
