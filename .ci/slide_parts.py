@@ -31,6 +31,7 @@ CODE_COLUMNS, OUTPUT_COLUMNS, OUTPUT_LINES = 84, 92, 13
 SIZES = {"say": (30, 42), "item": (27, 37), "ask": (30, 42), "task": (26, 36)}  # font, line
 WIDE = 0.52  # mean width of a letter of IBM Plex Sans, in its size, with what line breaks waste
 CAPTION = re.compile(r"^\*Figure: (?P<seen>.+)\*$", re.MULTILINE)
+POINTS_BACK = re.compile(r"(?:And|Both|But|It|Its|So|That|These|They|This|Those)\b")
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 
 
@@ -166,17 +167,21 @@ def gist(paragraphs: list[str], letters: int = 330) -> list[str]:
                 worth += 5 if "?" in sentence else 4 if "?" in "".join(found[s + 1 : s + 2]) else 0
             worth -= 9 if sentence.startswith("(") else 0
             ranked.append((-worth, p, s, cut(sentence, 240)))
-    taken, left = [], letters
+    by_place = {(p, s): sentence for _, p, s, sentence in ranked}
+    taken: dict[tuple[int, int], str] = {}
     for worth, p, s, sentence in sorted(ranked):
-        if worth < 0 and (not taken or len(plain(sentence)) <= left):
-            taken.append((p, s, sentence))
-            left -= len(plain(sentence))
+        chosen = {(p, s): sentence}
+        if POINTS_BACK.match(sentence) and s:  # "That is a tensor": what is?
+            chosen[p, s - 1] = by_place[p, s - 1]
+        length = sum(len(plain(text)) for text in (taken | chosen).values())
+        if worth < 0 and (not taken or length <= letters):
+            taken |= chosen
     kept: list[str] = []
-    for (p, s, sentence), before in zip(sorted(taken), [None, *sorted(taken)], strict=False):
-        if before and before[:2] == (p, s - 1):
-            kept[-1] += " " + sentence
+    for p, s in sorted(taken):
+        if (p, s - 1) in taken:
+            kept[-1] += " " + taken[p, s]
         else:
-            kept.append(sentence)
+            kept.append(taken[p, s])
     return kept
 
 
@@ -273,7 +278,7 @@ def _lead(item: str) -> str:
     return f"{first} {rest[0]}" if named else first
 
 
-def table(rows: list[list[str]], room: float = 500) -> list[Box]:
+def table(rows: list[list[str]], room: float = 530) -> list[Box]:
     """A table, its first row the head, cut between rows where it is too high for a slide."""
     size, line = 24, 32
     head, *body = rows
