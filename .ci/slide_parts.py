@@ -163,7 +163,8 @@ def gist(paragraphs: list[str], letters: int = 330) -> list[str]:
             long = len(plain(sentence)) > 45 and not sentence.endswith("?")
             worth = 3 if "**" in sentence else 1 if s == 0 and long else 0
             worth += 4 if p == s == 0 else 0
-            if p == len(paragraphs) - 1:  # a question, and what it is about
+            refers_back = s == 0 < p and len(plain(sentence)) < 30  # "Which one?"
+            if p == len(paragraphs) - 1 and not refers_back:  # a question, and what it is about
                 worth += 5 if "?" in sentence else 4 if "?" in "".join(found[s + 1 : s + 2]) else 0
             worth -= 9 if sentence.startswith("(") else 0
             ranked.append((-worth, p, s, cut(sentence, 240)))
@@ -171,7 +172,8 @@ def gist(paragraphs: list[str], letters: int = 330) -> list[str]:
     taken: dict[tuple[int, int], str] = {}
     for worth, p, s, sentence in sorted(ranked):
         chosen = {(p, s): sentence}
-        if POINTS_BACK.match(sentence) and s:  # "That is a tensor": what is?
+        points_back = POINTS_BACK.match(sentence) or len(plain(sentence)) < 30
+        if points_back and s:  # "That is a tensor": what is?
             chosen[p, s - 1] = by_place[p, s - 1]
         length = sum(len(plain(text)) for text in (taken | chosen).values())
         if worth < 0 and (not taken or length <= letters):

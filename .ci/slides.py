@@ -299,7 +299,7 @@ class Deck:
         top = 50 * lines_of(self.heading, 40) + 20 + (30 if kicker else 0)
         self.group = []
         for number, some in enumerate(pack(boxes, HEIGHT - top)):
-            slide = Slide(inline(self.heading), kicker, kind, some, notes)
+            slide = Slide(inline(self.heading), inline(kicker), kind, some, notes)
             slide.starts_section = level == 2 and not number
             slide.scale = largest(some, HEIGHT - top)
             self.group.append(slide)

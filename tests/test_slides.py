@@ -1,5 +1,6 @@
 """The decks of slides: each in the browser, and how a notebook becomes one."""
 
+import hashlib
 import html
 import re
 import shutil
@@ -359,3 +360,11 @@ def test_a_picture_has_its_words_for_those_who_do_not_see_it(decks):
 def test_an_unknown_notebook_is_told_what_there_is(capsys, tmp_path):
     assert slides.main(["9.9", "--into", str(tmp_path)]) == 1
     assert "No notebook begins with 9.9. There are: 1., 2., 2.1.," in capsys.readouterr().out
+
+
+def test_reveal_is_unchanged_since_it_came():
+    folder = ROOT / ".ci" / "reveal"
+    sums = re.findall(r"^([0-9a-f]{64})  (\S+)$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert {name for _, name in sums} == {file.name for file in folder.iterdir()} - {"README.md"}
+    for digest, name in sums:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
