@@ -163,7 +163,9 @@ def gist(paragraphs: list[str], letters: int = 330) -> list[str]:
             long = len(plain(sentence)) > 45 and not sentence.endswith("?")
             worth = 3 if "**" in sentence else 1 if s == 0 and long else 0
             worth += 4 if p == s == 0 else 0
-            refers_back = s == 0 < p and len(plain(sentence)) < 30  # "Which one?"
+            refers_back = (
+                s == 0 < p and len(found) > 1 and len(plain(sentence)) < 30
+            )  # "Which one?"
             if p == len(paragraphs) - 1 and not refers_back:  # a question, and what it is about
                 worth += 5 if "?" in sentence else 4 if "?" in "".join(found[s + 1 : s + 2]) else 0
             worth -= 9 if sentence.startswith("(") else 0
