@@ -357,12 +357,15 @@ def outputs_of(cell: NotebookNode, alt: str) -> list[Box]:
         if kind in ("image/png", "image/jpeg"):
             boxes.append(picture(content.replace("\n", ""), kind, alt))
         elif kind == "text/html" and "<audio" in content:
+            said = re.sub(r"<[^>]*>", "", content.partition("<figcaption>")[2].partition("<det")[0])
+            height = 76 + 34 * lines_of(html.unescape(said), 24, 560)
             if boxes and boxes[-1].kind == "sound" and boxes[-1].columns == 1:  # two in a row
                 boxes[-1].html += f'<div class="sound">{content}</div></div>'
                 boxes[-1].columns = 2
+                boxes[-1].height = boxes[-1].least = max(height, boxes[-1].height)
             else:
                 row = f'<div class="sounds"><div class="sound">{content}</div>'
-                boxes.append(Box(row, 110, kind="sound", columns=1))
+                boxes.append(Box(row, height, kind="sound", columns=1))
         elif kind == "text/html" and "<table" in content:
             rows = re.findall(r"<tr.*?</tr>", content, re.DOTALL)
             cells = [re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]

@@ -33,8 +33,7 @@ MEASURE = """smallest => Reveal.getSlides().flatMap((slide, number) => {
     if (at.left < 0 || at.top < 0 || at.right > 1280 || at.bottom > 690) say("is cut", e)
     const boxed = style.display != "inline" && e.clientWidth && e.tagName != "AUDIO"
     if (boxed && e.scrollWidth > e.clientWidth + 1) say("is too wide", e)
-    if (boxed && e.scrollHeight > e.clientHeight + 1 && style.overflowY != "visible")
-      say("scrolls", e)
+    if (boxed && e.scrollHeight > e.clientHeight + 8) say("spills over or scrolls", e)
     const own = [...e.childNodes].some(n => n.nodeType == Node.TEXT_NODE && n.data.trim())
     if (own && parseFloat(style.fontSize) < smallest) say("is small", e)
   }
