@@ -9,8 +9,8 @@ first words of the remark after them. The whole prose is in the speaker notes (k
 the answers of a quiz and the solutions of the exercises. The set-up is left out, and so is a code
 cell whose slide type is `skip`.
 
-Heights are reckoned here, in pixels of a slide of 1280 × 720, and tests/test_slides.py measures in
-a browser that nothing is cut.
+slide_parts.py holds the rules for the pieces, this file those for their order, and slides.html the
+look.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class Deck:
         if part.heading:
             self._flush()
             if part.level == 2:
-                self.section, self.heading = part.heading, part.heading
+                self.section = part.heading
                 self.deeper |= part.heading.startswith("Deeper")
             self.heading = part.heading
             if self.section == "Setup":
@@ -299,7 +299,7 @@ class Deck:
         top = 50 * lines_of(self.heading, 40) + 20 + (30 if kicker else 0)
         self.group = []
         for number, some in enumerate(pack(boxes, HEIGHT - top)):
-            slide = Slide(inline(self.heading), inline(kicker), kind, some, notes)
+            slide = Slide(inline(self.heading), inline(kicker), kind, some, [*notes])
             slide.starts_section = level == 2 and not number
             slide.scale = largest(some, HEIGHT - top)
             self.group.append(slide)

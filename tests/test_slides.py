@@ -200,9 +200,10 @@ def letters(text: str) -> str:
 
 
 @each_deck
-def test_every_slide_has_notes(name, decks):
-    without = [shown(slide)[:60] for slide in decks[name].slides if not "".join(slide.notes)]
-    assert without == []
+def test_every_slide_has_notes_and_each_note_once(name, decks):
+    for slide in decks[name].slides:
+        assert "".join(slide.notes).strip(), shown(slide)[:60]
+        assert len(set(slide.notes)) == len(slide.notes), shown(slide)[:60]
 
 
 @each_deck
@@ -251,6 +252,18 @@ def test_a_quiz_asks_each_question_on_a_slide_of_its_own(name, decks):
 def test_an_exercise_is_a_task(name, decks):
     tasks = {slide.heading for slide in decks[name].slides if slide.kind == "task"}
     assert len(tasks) == 3
+
+
+def test_each_slide_of_a_long_task_has_the_solution_once():
+    steps = "\n".join(
+        f"{number}. Do this step, and do it well. {'It is long. ' * 9}" for number in range(1, 12)
+    )
+    task = f"## Exercises\n\n### 1. Much to do\n\n{steps}"
+    solution = "<details><summary>Solution</summary>\n\nIt was easy.\n\n</details>"
+    deck = deck_of(new_markdown_cell(task), new_markdown_cell(solution))
+    parts = [slide for slide in deck.slides if slide.kind == "task"]
+    assert len(parts) > 1
+    assert all(" ".join(slide.notes).count("It was easy.") == 1 for slide in parts)
 
 
 def test_the_setup_is_left_out():
