@@ -19,6 +19,7 @@ from lint import KEYS
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements.txt"
 TEST_REQUIREMENTS = ROOT / ".ci" / "requirements-test.txt"
+TEACH_REQUIREMENTS = ROOT / ".ci" / "requirements-teach.txt"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ADDRESS = PROJECT["project"]["urls"]["Repository"]
 ELEVEN = (
@@ -87,8 +88,9 @@ def test_every_package_is_pinned_exactly_and_explained():
 
 
 def test_the_pins_are_what_runs_here():
-    here = {name: version(name).partition("+")[0] for name in pins(REQUIREMENTS)}
-    assert here == pins(REQUIREMENTS), "this Python is not the course's .venv: use `make test`"
+    wanted = pins(REQUIREMENTS) | pins(TEACH_REQUIREMENTS)
+    here = {name: version(name).partition("+")[0] for name in wanted}
+    assert here == wanted, "this Python is not the course's .venv: use `make test`"
 
 
 @pytest.mark.parametrize("part", ["what learners run", "what maintainers run"])
@@ -97,7 +99,7 @@ def test_whatever_is_imported_is_in_the_requirements(part: str):
     paths = [p for p in files(".py", ".ipynb") if p.relative_to(ROOT).parts[0] != "build"]
     learners = [p for p in paths if p.relative_to(ROOT).parts[0] in ("notebooks", "assets")]
     if part == "what maintainers run":
-        allowed |= set(pins(TEST_REQUIREMENTS))
+        allowed |= {*pins(TEST_REQUIREMENTS), *pins(TEACH_REQUIREMENTS)}
         learners = [p for p in paths if p not in learners]
     ours = {p.stem for p in files(".py")} | {p.parent.name for p in files(".py")}
     known = packages_distributions()
