@@ -68,6 +68,8 @@ def passages(axes: "Axes", rows: list[tuple[str, str]], width: int = 62, lines: 
     axes.set(xlim=(0, 1), ylim=(len(rows), 0))
     axes.axis("off")
     for at, (name, said) in enumerate(rows):
+        # The font lacks the letters that an untrained model makes of single bytes.
+        said = "".join(c if c.isprintable() and c < "\u0250" else "\ufffd" for c in said)
         short = "\n".join(textwrap.wrap(said, width, max_lines=lines, placeholder=" …"))
         axes.text(0, at, name, va="top", weight="bold", color="#0072B2")
         axes.text(0, at + 0.2, short, va="top", size=9, parse_math=False)
@@ -79,7 +81,7 @@ PEOPLE = 4 * (("Ben", "library"), ("Ada", "zoo"), ("Leo", "market"), ("Nora", "h
 @in_evaluation
 @torch.inference_mode()
 def sampled(model: PreTrainedModel, words: PreTrainedTokenizerBase) -> tuple[str, float]:
-    """How a model goes on with sixteen openings: the first, and the share of sentences well said.
+    """How a model goes on with the first of sixteen openings, and its share of sentences well said.
 
     Temperature 0.6, always the same seed. Well said: as Toytown's stories say it.
     """
@@ -92,4 +94,5 @@ def sampled(model: PreTrainedModel, words: PreTrainedTokenizerBase) -> tuple[str
     wrote = [one.strip() for one in words.batch_decode(ids, skip_special_tokens=True)]
     well = [told(one, who, f"the {where}") for one, (who, where) in zip(wrote, PEOPLE, strict=True)]
     torch.random.set_rng_state(random)
-    return wrote[0], float(np.mean([sum(one[1:]) / max(1, len(one) - 1) for one in well]))
+    more = wrote[0].removeprefix(openings[0]).strip()
+    return f"… {more}", float(np.mean([sum(one[1:]) / max(1, len(one) - 1) for one in well]))
