@@ -177,9 +177,9 @@ def test_tuning_makes_an_assistant_of_a_reader_and_the_course_s_own_is_better(ru
     rows = run.seen["right"]
     reader, ours, assistant = (rows[name] for name in ("reader", "ours", "assistant"))
     assert sum(reader) <= 2
-    assert ours[0] >= 12, "questions like those that it was shown"
-    assert sum(ours) >= 20
-    assert sum(assistant) > sum(ours)
+    assert ours[0] >= 15, "questions like those that it was shown"
+    assert ours[1] <= 10, "what was never asked stays out of reach: the page says so"
+    assert sum(assistant) > sum(ours) > sum(reader)
     assert min(assistant) >= 17
     assert sum(ours[3:]) <= 6, "skills that it was never taught"
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PLACES = tuple(HOURS)
-PLOTS_READ = PLOTS[:4]  # of fourteen: half a minute is short
+PLOTS_READ = PLOTS[:4]  # of fourteen: a minute is short
 
 
 def text(split: str, number: int) -> str:
@@ -69,7 +69,9 @@ def passages(axes: "Axes", rows: list[tuple[str, str]], width: int = 62, lines: 
     axes.axis("off")
     for at, (name, said) in enumerate(rows):
         # The font lacks the letters that an untrained model makes of single bytes.
-        said = "".join(c if c.isprintable() and c < "\u0250" else "\ufffd" for c in said)
+        said = "".join(
+            c if c.isprintable() and (c < "\u0250" or c == "…") else "\ufffd" for c in said
+        )
         short = "\n".join(textwrap.wrap(said, width, max_lines=lines, placeholder=" …"))
         axes.text(0, at, name, va="top", weight="bold", color="#0072B2")
         axes.text(0, at + 0.2, short, va="top", size=9, parse_math=False)
