@@ -128,6 +128,11 @@ def test_stored_outputs_are_those_of_a_fresh_run(run):
     assert not found, "make refresh\n- " + "\n- ".join(found)
 
 
+def test_make_course_and_make_refresh_run_it_too():
+    assert runner.LAST == ROOT / f"assets/recipes/{NAME}.ipynb"
+    assert runner.LAST.is_file()
+
+
 def test_it_needs_less_than_two_gigabytes(run):
     assert 0 < run.memory < 2_000
 
