@@ -129,7 +129,7 @@ def test_stored_outputs_are_those_of_a_fresh_run(run):
 
 
 def test_make_course_and_make_refresh_run_it_too():
-    assert runner.LAST == ROOT / f"assets/recipes/{NAME}.ipynb"
+    assert ROOT / f"assets/recipes/{NAME}.ipynb" == runner.LAST
     assert runner.LAST.is_file()
 
 
