@@ -1,8 +1,8 @@
-"""Run the course: every notebook of notebooks/ headlessly, two at a time, on this machine's tier.
+"""Run the course: every notebook headlessly, two at a time, on this machine's tier.
 
 python .ci/course.py               all of them; pages in build/, exit code 1 on any failure
 python .ci/course.py 2.2 2.6       only these
-python .ci/course.py --store       also write the outputs back into notebooks/ (micro tier)
+python .ci/course.py --store       also write the outputs back into the notebooks (micro tier)
 python .ci/course.py --stress 3    each three times, shuffled: do the outputs stay the same?
 
 It needs only what requirements.txt installs.
@@ -34,6 +34,7 @@ from outputs import WIDGET, code_cells, differences, outputs, tags, text
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS, BUILD = ROOT / "notebooks", ROOT / "build"
+LAST = ROOT / "assets" / "recipes" / "Build_an_LLM.ipynb"  # it stands with the recipes
 CELL_TIMEOUT = 1800  # seconds; on the small and full tiers a cell may download a checkpoint first
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -160,7 +161,8 @@ def store(run: Run) -> None:
     run.notebook.metadata = nbformat.from_dict(
         {"kernelspec": kernel, "language_info": {"name": "python"}}
     )
-    write_notebook(NOTEBOOKS / f"{run.name}.ipynb", run.notebook)
+    folder = LAST.parent if run.name == LAST.stem else NOTEBOOKS
+    write_notebook(folder / f"{run.name}.ipynb", run.notebook)
 
 
 def publish(run: Run) -> None:
@@ -215,7 +217,8 @@ def main() -> int:
     how.add_argument("--stress", type=int, default=0, metavar="N", help="N rounds, shuffled")
     options = parser.parse_args()
     wanted = tuple(options.names) or ("",)
-    paths = sorted(path for path in NOTEBOOKS.glob("*.ipynb") if path.stem.startswith(wanted))
+    paths = [*sorted(NOTEBOOKS.glob("*.ipynb")), *LAST.parent.glob(LAST.name)]
+    paths = [path for path in paths if path.stem.startswith(wanted)]
     if not paths:
         parser.error(f"no notebook in {NOTEBOOKS} begins with {' or '.join(wanted)!r}")
     if options.jobs < 1:

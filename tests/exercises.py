@@ -53,10 +53,10 @@ def exercises_of(notebook: NotebookNode) -> list[Exercise]:
     return found
 
 
-def add_answers(notebook: NotebookNode, name: str) -> None:
+def add_answers(notebook: NotebookNode, name: str, wrong_ones: dict = WRONG) -> None:
     """Append to a notebook each exercise's solution and wrong answers, each with the check."""
     for exercise in exercises_of(notebook):
-        wrong = WRONG.get(name, {}).get(exercise.check, [])
+        wrong = wrong_ones.get(name, {}).get(exercise.check, [])
         tries = [(exercise.solution, "")] if exercise.solution else []
         for source, hint in [*tries, *((_assignment(source), hint) for source, hint in wrong)]:
             tried = {"check": exercise.check, "source": source, "hint": hint}

@@ -58,6 +58,7 @@ class Course:
     setup_cell: str  # the setup cell every notebook has
     narrator: str  # the source of assets/apps/narrator/app.py
     root: Path  # the folder that holds notebooks/ and assets/
+    folder: str = "notebooks"  # the one that holds this notebook
 
 
 Rule = Callable[[NotebookNode, str, Course], Iterator[str]]
@@ -164,11 +165,12 @@ def begins_with_title_badge_and_question(
     first = notebook.cells[0]
     opening = [cell for cell in sections(notebook)[0][1] if "quiz" not in tags(cell)]
     number = re.match(r"[\d.]+", name)
-    if not first.source.startswith(f"# {number[0] if number else name} "):
-        yield f"must begin with the heading '# {number[0] if number else name} Title'"
+    begins = number[0] if number else name.replace("_", " ")
+    if not first.source.startswith(f"# {begins} "):
+        yield f"must begin with the heading '# {begins} Title'"
     if sum(level == 1 for cell in notebook.cells for level, _ in headings(cell)) != 1:
         yield "must have one first-level heading, the title"
-    link = f"{course.repository}/blob/main/notebooks/{quote(name)}.ipynb"
+    link = f"{course.repository}/blob/main/{course.folder}/{quote(name)}.ipynb"
     link = link.replace("https://github.com/", "https://colab.research.google.com/github/")
     badge = f"(https://colab.research.google.com/assets/colab-badge.svg)]({link})"
     if badge not in first.source:
@@ -406,7 +408,7 @@ def has_only_links_that_lead_somewhere(
         for link in re.findall(r"\]\(<?([^)#>\"]+?)>?(?:#[^)]*)?\)", prose_of(cell.source)):
             if re.match(r"[a-z]+:", link):
                 continue
-            file = (course.root / "notebooks" / unquote(link.strip())).resolve()
+            file = (course.root / course.folder / unquote(link.strip())).resolve()
             inside = any(
                 file.is_relative_to((course.root / p).resolve()) for p in ("notebooks", "assets")
             )

@@ -15,6 +15,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Body, FastAPI, Query, Request, Response
@@ -65,10 +66,16 @@ GUEST = Quota(5, seconds=1)  # few enough to see a refusal, soon over
 class Service:
     """What the server works with: its models, its files, and what is kept between requests."""
 
-    def __init__(self, address: str, max_bytes: int = MAX_BYTES):
+    def __init__(self, address: str, max_bytes: int = MAX_BYTES, folder: Path | None = None):
+        """folder: of a checkpoint that answers; None: the course's assistant."""
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        folder = checkpoint("assistant")
+        self.version = f"local: assistant ({checkpoints.current_tier().name})"
+        if folder is not None:
+            if not (folder / "config.json").is_file():
+                raise FileNotFoundError(f"{folder} holds no config.json: it is no checkpoint.")
+            self.version = f"local: {folder.name}"
+        folder = folder or checkpoint("assistant")
         self.words = AutoTokenizer.from_pretrained(folder)
         self.model = AutoModelForCausalLM.from_pretrained(folder)
         self.engine = Engine(self.model, self.words)
@@ -77,7 +84,6 @@ class Service:
         self.uploads = Uploads(max_bytes, address)
         self.tuned = tuning.TunedModels(self.model, self.words)
         self.interactions = interactions.Interactions()
-        self.version = f"local: assistant ({checkpoints.current_tier().name})"
 
     def close(self) -> None:
         """Stop what runs, and remove what was uploaded."""
@@ -415,6 +421,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--requests-per-minute", type=serving.number(10**6), default=0, help="of a key; 0: no limit"
     )
     parser.add_argument("--max-megabytes", type=float, default=MAX_BYTES / 1e6, help="of a file")
+    parser.add_argument("--assistant", type=Path, help="the folder of a chat model of your own")
     options = parser.parse_args(arguments)
     given = serving.keys(options.child)
     keys = dict.fromkeys(
@@ -425,7 +432,7 @@ def main(arguments: list[str] | None = None) -> None:
         keys[guest] = GUEST
     listener, address, names = serving.listen(options.host, options.port)
     try:
-        service = Service(address, int(options.max_megabytes * 1e6))
+        service = Service(address, int(options.max_megabytes * 1e6), options.assistant)
     except (OSError, ValueError, MemoryError) as error:  # a checkpoint that is not there
         sys.exit(str(error))
     said = f"the key is {' or '.join(keys)}"

@@ -101,9 +101,28 @@ def fluent(text: str, who: str, where: str) -> bool:
     It begins as one, tells one event and what belongs to it, in 4 to 10 lines and in their order,
     none of them twice. Whether "it" and "she" have somebody to stand for is not looked at.
     """
-    marked = re.sub(rf"\b{re.escape(who)}\b", HERO, text)
-    marked = re.sub(rf"\b{re.escape(where)}\b", HERE, marked, flags=re.IGNORECASE)
+    marked = _marked(text, who, where)
     return any(_told(marked, _lines(plot)) for plot in PLOTS)
+
+
+def told(text: str, who: str, where: str) -> list[bool]:
+    """For each sentence of a text, whether it is of a line that Toytown's stories have.
+
+    So a text that is no story yet can be seen to come near one: of `who` at `where`.
+    """
+    sentences = re.split(r"(?<=[.!?]) +", _marked(text, who, where).strip())
+    found: list[bool] = []
+    while len(found) < len(sentences):
+        rest = " ".join(sentences[len(found) :])
+        matches = [line[0] for plot in PLOTS if (line := _lines(plot).match(rest))]
+        longest = len(re.findall(r"[.!?](?: |$)", max(matches, key=len, default="")))
+        found += [True] * longest or [False]
+    return found[: len(sentences)]
+
+
+def _marked(text: str, who: str, where: str) -> str:
+    marked = re.sub(rf"\b{re.escape(who)}\b", HERO, text)
+    return re.sub(rf"\b{re.escape(where)}\b", HERE, marked, flags=re.IGNORECASE)
 
 
 def _told(text: str, lines: re.Pattern) -> bool:

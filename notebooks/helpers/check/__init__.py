@@ -11,6 +11,7 @@ An answer that makes the function fail (None, a function, an array of another sh
 hint too. Where one wrong answer deserves a hint of its own, give `Verdict(…, hint="…")`.
 """
 
+from helpers.check.building import masked_labels, one_card_one_day, own_bits
 from helpers.check.deployment import fails_well, own_visitor, smallest_batch
 from helpers.check.detection import own_picture, suppress, two_thresholds
 from helpers.check.embeddings import nothing_found, own_words, refund_bot
@@ -31,8 +32,11 @@ __all__ = [
     "fails_well",
     "invented",
     "lasting_memory",
+    "masked_labels",
     "normalised",
     "nothing_found",
+    "one_card_one_day",
+    "own_bits",
     "own_click",
     "own_negative",
     "own_picture",
