@@ -1,0 +1,105 @@
+"""Begin the notebooks in their middle: the setup cell, the catch-up cell, then one section.
+
+python .ci/restart.py              each section of each notebook's core; exit code 1 on any failure
+python .ci/restart.py 2.2 2.6      only these notebooks
+python .ci/restart.py --all        the subsections and the optional part as well
+python .ci/restart.py --section "How bold"         only sections that begin so
+
+Each runs in a kernel of its own, as after a restart. What it shows must be what the notebook
+stores; a random draw that differs because fewer were made before it is told, and is no failure.
+"""
+
+import argparse
+import asyncio
+import copy
+import os
+import re
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+from course import NOTEBOOKS, Run, execute, share_cores
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+from needs import sections
+from outputs import code_cells, differences, outputs, tags, text
+
+OPTIONAL = "Deeper (optional)"
+
+
+def titles(notebook: NotebookNode, every: bool = False) -> list[str]:
+    """The second-level sections of the core that hold code; or every section that does."""
+    found = sections(notebook)
+    return [title for title in found if every or (found[title].level == 2 and title != OPTIONAL)]
+
+
+def beginning_at(notebook: NotebookNode, title: str) -> NotebookNode:
+    """The setup cell, the catch-up cell, told the section, and the section's code and solutions."""
+    section, part = sections(notebook)[title], copy.deepcopy(notebook)
+    own = {cell.id for cell in section.cells}
+    part.cells = [c for c in code_cells(part) if c.id in own or {"setup", "catch-up"} & {*tags(c)}]
+    for cell in part.cells:
+        if "catch-up" in tags(cell):
+            cell.source = cell.source.replace('section=""', f"section={title!r}")
+    sources = [cell.source for cell in section.cells]
+    part.cells += [new_code_cell(code) for code in section.code if code not in sources]
+    return part
+
+
+def restart(path: Path, title: str) -> tuple[Run, str, list[str]]:
+    """Run it: how it went, what catch-up said, and what the section shows otherwise than stored."""
+    stored = nbformat.read(path, as_version=4)
+    run = execute(path, beginning_at(stored, title))
+    catch_up, own = run.notebook.cells[1], {cell.id for cell in stored.cells}
+    shown = [(kind, said) for kind, said in outputs(catch_up) if kind != "text/stdout"]
+    if not run.error and (shown or len(catch_up.outputs) != 1):
+        run.error = f"catching up is not quiet: {str(catch_up.outputs)[:300]}"
+    run.notebook.cells = [cell for cell in run.notebook.cells[2:] if cell.id in own]
+    ran = {cell.id for cell in run.notebook.cells}
+    stored.cells = [cell for cell in stored.cells if cell.id in ran]
+    return run, text(catch_up), [] if run.error else differences(stored, run.notebook)
+
+
+def main() -> int:
+    """Restart what the command line asks for; 0 when all went well, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="beginnings of notebook names (none: all)")
+    parser.add_argument("--all", action="store_true", help="subsections and the optional part too")
+    parser.add_argument("--section", default="", help="only sections whose titles begin so")
+    parser.add_argument("--jobs", type=int, default=2, help="kernels at a time (default: 2)")
+    options = parser.parse_args()
+    os.environ |= {"COURSE_TIER": "micro", "CI": "true"}  # what the stored outputs come from
+    if sys.platform == "win32":  # pyzmq needs an event loop that can watch sockets
+        asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
+    share_cores(options.jobs)
+    wanted = tuple(options.names) or ("",)
+    work = [
+        (path, title)
+        for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+        if path.stem.startswith(wanted)
+        for title in titles(nbformat.read(path, as_version=4), options.all or options.section != "")
+        if title.startswith(options.section)
+    ]
+    if not work:
+        parser.error("no notebook and section begin so")
+    failed, start = 0, time.perf_counter()
+
+    def one(job: tuple[Path, str]) -> None:
+        nonlocal failed
+        run, said, other = restart(*job)
+        failed += bool(run.error)
+        seconds = re.search(r"in (\d+\.\d) s\.$", said)
+        result = f"FAILED  {run.error}" if run.error else f"ok {'; '.join(other)[:300]}"
+        caught_up = f"{seconds[1] if seconds else '?':>5} s of {run.seconds:5.1f} s"
+        print(f"{run.name[:4]:<5}{job[1]:<46}{caught_up}  {result}", flush=True)
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(one, work))
+    print(f"{len(work) - failed} of {len(work)} ok in {time.perf_counter() - start:.0f} s.")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
