@@ -7,7 +7,7 @@ VENV_PYTHON := .venv/bin/python
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab refresh stress environment clean
+.PHONY: help course test lab refresh stress figures environment clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -26,6 +26,10 @@ refresh: environment ## run every notebook and store its outputs in it, for main
 
 stress: environment ## run the notebooks three times, shuffled: do their outputs stay the same?
 	@$(VENV_PYTHON) .ci/course.py --stress 3
+
+figures: environment ## measure what each notebook takes, and write it wherever it is said
+	@$(VENV_PYTHON) .ci/course.py --jobs 1
+	@$(VENV_PYTHON) .ci/figures.py --measured
 
 environment: ## make .venv, if it is not there or out of date
 	@command -v $(PYTHON) > /dev/null || { echo "No $(PYTHON) here. Debian, Ubuntu: sudo apt install python3 python3-venv; macOS: brew install python@3.13"; exit 1; }

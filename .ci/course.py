@@ -87,7 +87,7 @@ def watch_memory(client: NotebookClient, run: Run, done: threading.Event) -> Non
         try:
             kernel = psutil.Process(client.km.provisioner.pid)
             family = [kernel, *kernel.children(recursive=True)]
-            run.memory = max(run.memory, sum(p.memory_info().rss for p in family) / 2**20)
+            run.memory = max(run.memory, sum(p.memory_info().rss for p in family) / 1e6)
         except (AttributeError, TypeError, psutil.Error):
             continue  # the kernel is not there yet, or no longer
 

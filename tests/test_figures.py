@@ -1,0 +1,87 @@
+"""What a notebook takes is typed once, in catalog.toml, and measured by a run of the course."""
+
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import tomlkit
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / ".ci"))
+import figures
+
+CATALOG = tomllib.loads((ROOT / figures.CATALOG).read_text(encoding="utf-8"))
+RUN = {
+    "seconds": 31.0,
+    "notebooks": {
+        "2.2. Embeddings": {"seconds": 31, "megabytes": 940, "tier": "micro", "ok": True}
+    },
+}
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A folder with the course's README, catalog and notebooks."""
+    (tmp_path / "notebooks/helpers").mkdir(parents=True)
+    shutil.copy(ROOT / figures.CATALOG, tmp_path / figures.CATALOG)
+    shutil.copy(ROOT / "README.md", tmp_path)
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        shutil.copy(path, tmp_path / "notebooks")
+    return tmp_path
+
+
+def test_readme_and_notebooks_say_what_the_catalog_says(copy):
+    for path, page in figures.pages(copy, CATALOG).items():
+        if path.suffix == ".ipynb":
+            now = nbformat.read(path, as_version=4).cells[0].source
+            assert now == page.cells[0].source, f"{path.name}: run .ci/figures.py"
+        else:
+            assert path.read_text(encoding="utf-8") == page, "README.md: run .ci/figures.py"
+
+
+def test_a_measurement_reaches_catalog_notebook_and_readme_and_keeps_comments(copy):
+    before = (copy / figures.CATALOG).read_text(encoding="utf-8")
+    after = figures.measured(copy, RUN)
+    changed = set(after.splitlines()) ^ set(before.splitlines())
+    assert changed >= {"seconds = 31", "megabytes = 940"}
+    assert len(changed) == 4, "nothing else was touched"
+    pages = figures.pages(copy, tomlkit.parse(after).unwrap())
+    first = pages[copy / "notebooks/2.2. Embeddings.ipynb"].cells[0].source
+    line = "*75 minutes with the exercises, about 30 seconds to run · 940 MB of memory · nothing to"
+    assert f"{line} download (91 MB on the small tier) · needs no account" in first
+    assert " | 31 s | 940 MB | 91 MB |" in pages[copy / "README.md"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ok": False}, "nothing is taken"),
+        ({"tier": "small"}, "nothing is taken"),
+        ({"seconds": 60.0}, "side by side"),
+    ],
+)
+def test_what_is_no_measurement_of_a_notebook_alone_is_refused(copy, change, said):
+    figure = RUN["notebooks"]["2.2. Embeddings"] | change
+    with pytest.raises(ValueError, match=said):
+        figures.measured(copy, RUN | {"notebooks": {"2.2. Embeddings": figure}})
+
+
+def test_the_download_counts_every_checkpoint_that_a_page_loads():
+    notebook = nbformat.read(ROOT / "notebooks/2.6. Object_Detection.ipynb", as_version=4)
+    assert set(figures.roles(notebook, CATALOG)) == {
+        "detector",  # named by setup()
+        "segmenter",  # by checkpoint(), further down
+        "captioner",
+        "speaker",
+    }
+    notebook = nbformat.read(ROOT / "notebooks/2. Open_Source_Models.ipynb", as_version=4)
+    assert "embedder" in figures.roles(notebook, CATALOG), "it names MiniLM by the Hub's id"
+
+
+def test_half_precision_weights_take_two_bytes_each():
+    assert figures.weights({"parameters": 10, "format": "safetensors, bfloat16"}) == 20
+    assert figures.weights({"parameters": 10, "format": "pytorch .bin"}) == 40
+    assert figures.weights({}) == 0
