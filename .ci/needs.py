@@ -9,7 +9,8 @@ A statement is needed if it binds or changes a name that a needed one after it r
 the imports and definitions run by themselves where they suffice; where anything else is needed,
 the whole cell runs. A call whose result is not used changes what it is called on
 (`trainer.train()`), and so what that holds (`trainer = Trainer(model)`); one whose result is used
-(`model.encode(text)`) is taken to change nothing, but for `pop` and the like.
+(`model.encode(text)`) is taken to change nothing, but for `pop` and the like. The cell that
+connects to a local service is needed by all: libraries find it through the environment.
 """
 
 import argparse
@@ -281,12 +282,17 @@ def needs(notebook: NotebookNode) -> Needs:
             if any(facts[node].touch(wanted) for node in defines):
                 after = _before(defines, facts, wanted)
                 found[title][cell.id] = False
-            if any(facts[node].touch(wanted | after) for node in acts):
+            if any(facts[node].touch(wanted | after) for node in acts) or _connects(body):
                 after = _before(body, facts, wanted)
                 found[title][cell.id] = True
             wanted = after
         found[title] = dict(reversed(found[title].items()))
     return found
+
+
+def _connects(body: list[ast.stmt]) -> bool:
+    """Does a cell connect to a service of the course's? Where that is said, no name tells."""
+    return any(isinstance(n, ast.ImportFrom) and n.module.startswith("services.") for n in body)
 
 
 def _parsed(source: str) -> list[ast.stmt]:
@@ -303,6 +309,63 @@ def _before(body: list[ast.stmt], facts: dict[ast.stmt, Facts], names: set[str])
     for node in reversed(body):
         names = facts[node].before(names)
     return names
+
+
+# ------------------------------------------------------------------------- the instructor's paths
+
+PATHS = {"path-50": (50, 90), "path-90": (90,)}  # tag -> the paths, in minutes, it puts a cell on
+
+
+def on_path(notebook: NotebookNode, minutes: int) -> list[NotebookNode]:
+    """The cells that a teacher shows in so many minutes.
+
+    A tag on a heading's cell holds for it and all cells up to the next heading; what stands before
+    the first section, the setup and the catch-up cell are on every path.
+    """
+    shown, found = True, []
+    for cell in notebook.cells:
+        own = any(minutes in PATHS.get(tag, ()) for tag in tags(cell))
+        if titles := _titles(cell):
+            shown = own or titles == ["Setup"]
+        if own or shown:
+            found.append(cell)
+    return found
+
+
+def _titles(cell: NotebookNode) -> list[str]:
+    """The titles of sections and subsections in a cell's words."""
+    parts = WORDS.finditer(cell.source) if cell.cell_type == "markdown" else ()
+    return [part["title"] for part in parts if part["title"]]
+
+
+def off_path(notebook: NotebookNode, minutes: int) -> dict[str, set[str]]:
+    """What a path lacks: the id of a cell that is not on it -> the names that the path needs of it.
+
+    Where an earlier cell on the path imports or defines the same, nothing is lacking.
+    """
+    cells = code_cells(notebook)
+    bodies = {cell.id: _parsed(cell.source) for cell in cells}
+    facts = _facts(list(bodies.values()))
+    shown = {cell.id for cell in on_path(notebook, minutes)}
+    found, wanted = {}, set()
+    for number, cell in reversed(list(enumerate(cells))):
+        if cell.id in shown:
+            wanted = _before(bodies[cell.id], facts, wanted)
+            continue
+        earlier = {
+            name
+            for other in cells[:number]
+            if other.id in shown
+            for node in bodies[other.id]
+            for name in facts[node].binds
+        }
+        for node in bodies[cell.id]:
+            lacking = wanted & facts[node].binds
+            if isinstance(node, DEFINITIONS):
+                lacking -= earlier
+            if lacking:
+                found.setdefault(cell.id, set()).update(lacking)
+    return found
 
 
 # --------------------------------------------------------------------------------- the stored needs

@@ -4,6 +4,8 @@ python .ci/restart.py              each section of each notebook's core; exit co
 python .ci/restart.py 2.2 2.6      only these notebooks
 python .ci/restart.py --all        the subsections and the optional part as well
 python .ci/restart.py --section "How bold"         only sections that begin so
+python .ci/restart.py --path 50    instead, the cells on the path of 50 minutes, from the top; as
+                                   executed they are left in build/50 minutes/
 
 Each runs in a kernel of its own, as after a restart. What it shows must be what the notebook
 stores; a random draw that differs because fewer were made before it is told, and is no failure.
@@ -20,10 +22,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
-from course import NOTEBOOKS, Run, execute, share_cores
+from course import BUILD, NOTEBOOKS, Run, execute, share_cores, write_notebook
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
-from needs import sections
+from needs import on_path, sections
 from outputs import code_cells, differences, outputs, tags, text
 
 OPTIONAL = "Deeper (optional)"
@@ -62,12 +64,22 @@ def restart(path: Path, title: str) -> tuple[Run, str, list[str]]:
     return run, text(catch_up), [] if run.error else differences(stored, run.notebook)
 
 
+def walk(path: Path, minutes: int) -> tuple[Run, list[str]]:
+    """Run the cells on a path alone: how it went, and what they show otherwise than stored."""
+    stored = nbformat.read(path, as_version=4)
+    stored.cells = on_path(stored, minutes)
+    run = execute(path, copy.deepcopy(stored))
+    write_notebook(BUILD / f"{minutes} minutes" / path.name, run.notebook)
+    return run, [] if run.error else differences(stored, run.notebook)
+
+
 def main() -> int:
     """Restart what the command line asks for; 0 when all went well, else 1."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", help="beginnings of notebook names (none: all)")
     parser.add_argument("--all", action="store_true", help="subsections and the optional part too")
     parser.add_argument("--section", default="", help="only sections whose titles begin so")
+    parser.add_argument("--path", type=int, choices=(50, 90), help="the cells on this path instead")
     parser.add_argument("--jobs", type=int, default=2, help="kernels at a time (default: 2)")
     options = parser.parse_args()
     os.environ |= {"COURSE_TIER": "micro", "CI": "true"}  # what the stored outputs come from
@@ -75,25 +87,31 @@ def main() -> int:
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
     share_cores(options.jobs)
     wanted = tuple(options.names) or ("",)
+    paths = [p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if p.stem.startswith(wanted)]
+    every = options.all or options.section != ""
     work = [
         (path, title)
-        for path in sorted(NOTEBOOKS.glob("*.ipynb"))
-        if path.stem.startswith(wanted)
-        for title in titles(nbformat.read(path, as_version=4), options.all or options.section != "")
+        for path in paths
+        for title in titles(nbformat.read(path, as_version=4), every)
         if title.startswith(options.section)
     ]
+    if options.path:
+        work = [(path, f"{options.path} minutes") for path in paths]
     if not work:
         parser.error("no notebook and section begin so")
     failed, start = 0, time.perf_counter()
 
     def one(job: tuple[Path, str]) -> None:
         nonlocal failed
-        run, said, other = restart(*job)
+        if options.path:
+            (run, other), said = walk(job[0], options.path), ""
+        else:
+            run, said, other = restart(*job)
         failed += bool(run.error)
-        seconds = re.search(r"in (\d+\.\d) s\.$", said)
-        result = f"FAILED  {run.error}" if run.error else f"ok {'; '.join(other)[:300]}"
-        caught_up = f"{seconds[1] if seconds else '?':>5} s of {run.seconds:5.1f} s"
-        print(f"{run.name[:4]:<5}{job[1]:<46}{caught_up}  {result}", flush=True)
+        caught_up = re.search(r"in (\d+\.\d) s\.$", said)
+        seconds = f"{caught_up[1] if caught_up else '':>5} of {run.seconds:5.1f} s"
+        result = f"FAILED  {run.error}" if run.error else f"ok  {'; '.join(other)[:300]}"
+        print(f"{run.name.split()[0]:<5}{job[1]:<46}{seconds}  {result}", flush=True)
 
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(one, work))

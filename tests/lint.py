@@ -21,8 +21,7 @@ from exercises import SOLUTION, assigns_answer, exercises_of
 from nbformat import NotebookNode
 from outputs import WIDGET, code_cells, images, outputs, tags, text
 
-PATHS = {"path-50": 50, "path-90": 90}  # tag -> minutes
-TAGS = {"setup", "catch-up", "exercise", "self-check", "narrator", "volatile", "quiz", *PATHS}
+TAGS = {"setup", "catch-up", "exercise", "self-check", "narrator", "volatile", "quiz", *needs.PATHS}
 SLIDES = {"slide", "subslide", "fragment", "notes", "skip", "-"}  # "-": goes on with the one before
 ENDING = ["The real one", "Limits", "Exercises", "The Narrator", "Recap"]
 DEEPER = "Deeper (optional)"
@@ -317,6 +316,27 @@ def has_slides(notebook: NotebookNode, name: str, course: Course) -> Iterator[st
         yield "the title must be a slide"
     if "notes" not in kinds:
         yield "must have speaker notes: at least one cell with slide_type 'notes'"
+
+
+@rule
+def has_two_paths_that_can_be_walked(
+    notebook: NotebookNode, name: str, course: Course
+) -> Iterator[str]:
+    """The tags path-50 and path-90 are on headings; a path holds all the code that it needs."""
+    for tag, paths in needs.PATHS.items():
+        tagged = [cell for cell in notebook.cells if tag in tags(cell)]
+        if not tagged:
+            yield f"has no cell tagged '{tag}': no path of {paths[0]} minutes"
+        for cell in tagged:
+            if not any(level in (2, 3) for level, _ in headings(cell)):
+                yield f"{at(notebook, cell)}: '{tag}' belongs on the cell with a section's heading"
+            if len(set(needs.PATHS) & set(tags(cell))) > 1:
+                yield f"{at(notebook, cell)} has both tags: 'path-50' says that it is on 90, too"
+    for minutes in sorted({minutes for paths in needs.PATHS.values() for minutes in paths}):
+        for id_, names in needs.off_path(notebook, minutes).items():
+            cell = next(cell for cell in notebook.cells if cell.id == id_)
+            lacking = ", ".join(sorted(names))
+            yield f"{at(notebook, cell)} binds {lacking}: needed in {minutes} minutes, yet off path"
 
 
 # ---------------------------------------------------------------------------------- words and code

@@ -67,6 +67,9 @@ CASES = {
     "its parts, changed in a loop": (["a = [[]]", "for b in a:\n    b.append(1)"], "a", "1 2"),
     "a walrus": (["(a := 1)", "b = 2"], "a", "1"),
     "several at once": (["a, (b, *c) = f()", "a = 2"], "c", "1"),
+    "the service that libraries find by themselves": (
+        ["from services.connect_hub import connect\nhub = connect()", "a = 1"], "load()", "1",
+    ),
     "past a magic": (["%time\nb = %pwd\na = 1"], "a", "1"),
 }  # fmt: skip
 

@@ -110,6 +110,8 @@ def good() -> NotebookNode:
     notebook = new_notebook(cells=cells)
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
     notebook.metadata.language_info = {"name": "python"}
+    for fragment, tag in (("## Guess", "path-50"), ("## How it", "path-90"), ("### 0", "path-90")):
+        find(notebook, fragment).metadata["tags"] = [tag]
     return needs.with_catch_up(notebook, NAME)
 
 
@@ -240,6 +242,20 @@ BROKEN: dict[str, list[tuple[Callable[[NotebookNode], object], str]]] = {
         (set_metadata("1 + 1", tags=["exercice"]), "unknown tag exercice"),
         (set_metadata("# 2.2.", slideshow={"slide_type": "skip"}), "title must be a slide"),
         (set_metadata("Say what", slideshow={"slide_type": "skip"}), "speaker notes"),
+    ],
+    "has_two_paths_that_can_be_walked": [
+        (set_metadata("## Guess", tags=[]), "no path of 50 minutes"),
+        (lambda nb: [c.metadata.update(tags=[]) for c in nb.cells], "no path of 90 minutes"),
+        (set_metadata("1 + 1", tags=["path-50"]), "on the cell with a section's heading"),
+        (set_metadata("## Guess", tags=["path-50", "path-90"]), "has both tags"),
+        (
+            lambda nb: (
+                swap("plot()", "x = 1")(nb),
+                set_metadata("### 0", tags=["path-50"])(nb),
+                swap("answer = ...", "x")(nb),
+            ),
+            "('x = 1') binds x: needed in 50 minutes",
+        ),
     ],
     "has_text_for_every_picture_and_sound": [
         (swap("*Figure: two groups", "Two groups"), "shows a picture"),
