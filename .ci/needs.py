@@ -292,7 +292,9 @@ def needs(notebook: NotebookNode) -> Needs:
 
 def _connects(body: list[ast.stmt]) -> bool:
     """Does a cell connect to a service of the course's? Where that is said, no name tells."""
-    return any(isinstance(n, ast.ImportFrom) and n.module.startswith("services.") for n in body)
+    return any(
+        isinstance(n, ast.ImportFrom) and (n.module or "").startswith("services.") for n in body
+    )
 
 
 def _parsed(source: str) -> list[ast.stmt]:
