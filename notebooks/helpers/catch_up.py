@@ -32,7 +32,9 @@ def catch_up(notebook: str, section: str = "") -> None:
     began, shell, ran = time.perf_counter(), get_ipython(), []
     cells = json.loads((NOTEBOOKS / f"{notebook}.ipynb").read_text("utf-8"))["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
-    stored = next(cell for cell in code if "needs" in cell["metadata"])["metadata"]["needs"]
+    stored = next(filter(None, (cell["metadata"].get("needs") for cell in code)), None)
+    if stored is None:
+        raise ValueError(f"{notebook}.ipynb has lost what its sections need: fetch it once more.")
     title, needed = _chosen(dict(line.split(" ←") for line in stored), section)
     for number, cell in enumerate(code, start=1):
         source = shell.transform_cell("".join(cell["source"]))  # its magics as Python
