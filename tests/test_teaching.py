@@ -7,6 +7,7 @@ import needs
 import pytest
 from conftest import ROOT
 from exercises import exercises_of
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from outputs import code_cells, tags, text
 from restart import titles
 from test_notebooks import PATHS, each_notebook
@@ -99,6 +100,22 @@ def test_the_table_and_the_tags_are_of_one_mind(name, notebooks):
     wanted |= {cells[title].id: "path-50" for title in on_the_way(name)}
     tagged = {cell.id: set(needs.PATHS) & set(tags(cell)) for cell in notebooks[name].cells}
     assert {id_: {tag} for id_, tag in wanted.items()} == {k: v for k, v in tagged.items() if v}
+
+
+def test_a_tag_on_a_heading_holds_up_to_the_next():
+    def heading(words, *marks):
+        return new_markdown_cell(words, metadata={"tags": list(marks)})
+
+    cells = [heading("# Title"), heading("## Setup"), new_code_cell("setup")]
+    cells += [heading("## First", "path-50"), new_code_cell("first"), new_markdown_cell("remark")]
+    cells += [heading("so much for it\n\n### Within"), new_code_cell("left out")]
+    cells += [heading("## Second", "path-90"), new_code_cell("second")]
+    cells += [heading("## Third"), new_code_cell("never")]
+    notebook = new_notebook(cells=cells)
+    for minutes, wanted in ((50, "setup first"), (90, "setup first second")):
+        shown = needs.on_path(notebook, minutes)
+        assert " ".join(cell.source for cell in shown if cell.cell_type == "code") == wanted
+        assert cells[5] in shown, "words that belong to a section go with it"
 
 
 @each_notebook
