@@ -92,8 +92,11 @@ def watch_memory(client: NotebookClient, run: Run, done: threading.Event) -> Non
             continue  # the kernel is not there yet, or no longer
 
 
-def execute(path: Path, notebook: nbformat.NotebookNode | None = None) -> Run:
-    """Run one notebook, or this part of it, in its own kernel; `Run.error` is one line."""
+def execute(path: Path, timed: bool = False, notebook: nbformat.NotebookNode | None = None) -> Run:
+    """Run one notebook in its own kernel; a failure is told in `Run.error`, in one line.
+
+    `timed` keeps in each cell's metadata when it began and ended; `notebook` is what to run of it.
+    """
     run = Run(path.stem, notebook or nbformat.read(path, as_version=4))
     for cell in code_cells(run.notebook):
         cell.outputs, cell.execution_count = [], None
@@ -101,7 +104,7 @@ def execute(path: Path, notebook: nbformat.NotebookNode | None = None) -> Run:
         run.notebook,
         kernel_name="python3",
         timeout=CELL_TIMEOUT,
-        record_timing=False,
+        record_timing=timed,
         extra_arguments=["--log-level=ERROR"],  # else each kernel warns about its own sockets
         coalesce_streams=True,
         resources={"metadata": {"path": str(path.parent)}},

@@ -53,7 +53,7 @@ def beginning_at(notebook: NotebookNode, title: str) -> NotebookNode:
 def restart(path: Path, title: str) -> tuple[Run, str, list[str]]:
     """Run it: how it went, what catch-up said, and what the section shows otherwise than stored."""
     stored = nbformat.read(path, as_version=4)
-    run = execute(path, beginning_at(stored, title))
+    run = execute(path, notebook=beginning_at(stored, title))
     catch_up, own = run.notebook.cells[1], {cell.id for cell in stored.cells}
     shown = [(kind, said) for kind, said in outputs(catch_up) if kind != "text/stdout"]
     if not run.error and (shown or len(catch_up.outputs) != 1):
@@ -68,7 +68,7 @@ def walk(path: Path, minutes: int) -> tuple[Run, list[str]]:
     """Run the cells on a path alone: how it went, and what they show otherwise than stored."""
     stored = nbformat.read(path, as_version=4)
     stored.cells = on_path(stored, minutes)
-    run = execute(path, copy.deepcopy(stored))
+    run = execute(path, notebook=copy.deepcopy(stored))
     write_notebook(BUILD / f"{minutes} minutes" / path.name, run.notebook)
     return run, [] if run.error else differences(stored, run.notebook)
 

@@ -28,7 +28,8 @@ DEEPER = "Deeper (optional)"
 CAPTION = re.compile(r"^\*Figure: (?P<seen>.{40,})\*$", re.MULTILINE)
 HEADING = re.compile(r"^(#{1,6}) (.+)$")
 MEASURED = re.compile(
-    r"\d[^·\n]*\bmin[^·\n]*·[^·\n]*\d[^·\n]*\b[MG]B\b[^·\n]*·[^·\n]*\bneeds\b", re.I
+    r"\d[^·\n]*\bmin[^·\n]*·[^·\n]*\d[^·\n]*\b[MG]B\b[^·\n]*·[^·\n]*\bdownload\b[^·\n]*·[^·\n]*\bneeds\b",
+    re.I,
 )
 FILLER = (
     "simply|obviously|basically|of course|needless to say|as you can see|in conclusion|delve|"
@@ -160,7 +161,7 @@ def is_a_valid_notebook(notebook: NotebookNode, name: str, course: Course) -> It
 def begins_with_title_badge_and_question(
     notebook: NotebookNode, name: str, course: Course
 ) -> Iterator[str]:
-    """The first cell: number and title, badge, question, and the line time · memory · needs."""
+    """The first cell: title, badge, question, and the line time · memory · download · needs."""
     first = notebook.cells[0]
     opening = [cell for cell in sections(notebook)[0][1] if "quiz" not in tags(cell)]
     number = re.match(r"[\d.]+", name)
@@ -177,7 +178,10 @@ def begins_with_title_badge_and_question(
     if not re.search(r"\w\?\W*$", prose, re.MULTILINE):
         yield "must ask its one question (a line that ends in '?') before the setup"
     if not MEASURED.search(prose):
-        yield "must say time · memory · needs in a line such as '50 minutes · 0.9 GB · needs a CPU'"
+        yield (
+            "must say time · memory · download · needs in a line such as "
+            "'50 minutes · 0.9 GB · nothing to download · needs a CPU'"
+        )
 
 
 @rule

@@ -174,14 +174,14 @@ def test_a_title_may_be_shortened_and_a_wrong_one_is_answered_with_all(loud, ask
     notebook = nbformat.read(loud, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if {"setup", "catch-up"} & set(tags(cell))]
     notebook.cells[1].source = notebook.cells[1].source.replace('section=""', f"section={asked!r}")
-    run = restart.execute(loud, notebook)
+    run = restart.execute(loud, notebook=notebook)
     assert says in run.error + text(run.notebook.cells[1])
 
 
 def test_without_a_section_it_says_nothing(loud):
     notebook = nbformat.read(loud, as_version=4)
     notebook.cells = notebook.cells[:2]
-    run = restart.execute(loud, notebook)
+    run = restart.execute(loud, notebook=notebook)
     assert (run.error, notebook.cells[1].outputs) == ("", [])
 
 

@@ -73,7 +73,7 @@ def good() -> NotebookNode:
     """The smallest notebook that keeps every rule."""
     cells = [
         markdown(f"# 2.2. A good one\n\n{BADGE}\n\n**How near is near?**\n\n"
-                 "50 minutes · 0.9 GB of memory · needs nothing else", "slide"),
+                 "50 minutes · 0.9 GB of memory · no download · needs no GPU", "slide"),
         markdown("You will\n\n- turn words into vectors\n- measure them\n- search with them"),
         markdown("Say what a vector is before you start.", "notes"),
         quiz(2),
@@ -185,7 +185,8 @@ BROKEN: dict[str, list[tuple[Callable[[NotebookNode], object], str]]] = {
         (swap("2.2.%20A", "2.3.%20A"), "Open-in-Colab badge"),
         (swap("someone/course", "another/course"), "Open-in-Colab badge"),
         (swap("near?", "near."), "one question"),
-        (swap("50 minutes ·", "A while ·"), "time · memory · needs"),
+        (swap("50 minutes ·", "A while ·"), "time · memory · download · needs"),
+        (swap("no download · ", ""), "time · memory · download · needs"),
     ],
     "states_three_to_five_objectives": [
         (swap("\n- measure them", ""), "3 to 5 objectives before the setup, not 2"),

@@ -89,6 +89,11 @@ def glyph(name: str, colour: str | None = None, flip: bool = False) -> Image.Ima
         return glyph(name, colour).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if colour:
         return _painted(glyph(name), COLOURS[colour]["hue"] / 360)
+    return emoji(THINGS[name]["emoji"])
+
+
+def emoji(character: str) -> Image.Image:
+    """Any emoji of the font, cut out as `glyph` does; raises FileNotFoundError as it does."""
     if not Path(FONT).is_file():
         raise FileNotFoundError(
             f"The font {FONT} is missing: install Noto Color Emoji (Debian, Ubuntu: "
@@ -96,7 +101,7 @@ def glyph(name: str, colour: str | None = None, flip: bool = False) -> Image.Ima
         )
     font = ImageFont.truetype(FONT, 109)  # the one size that its bitmaps have
     image = Image.new("RGBA", (160, 160))
-    ImageDraw.Draw(image).text((12, 12), THINGS[name]["emoji"], font=font, embedded_color=True)
+    ImageDraw.Draw(image).text((12, 12), character, font=font, embedded_color=True)
     return image.crop(image.getchannel("A").getbbox())
 
 
