@@ -4,8 +4,8 @@ python .ci/restart.py              each section of each notebook's core; exit co
 python .ci/restart.py 2.2 2.6      only these notebooks
 python .ci/restart.py --all        the subsections and the optional part as well
 python .ci/restart.py --section "How bold"         only sections that begin so
-python .ci/restart.py --path 50    instead, the cells on the path of 50 minutes, from the top; as
-                                   executed they are left in build/50 minutes/
+python .ci/restart.py --path 50    instead, the cells on the path of 50 minutes, from the top; a
+                                   notebook of these, as executed, is left in build/paths
 
 Each runs in a kernel of its own, as after a restart. What it shows must be what the notebook
 stores; a random draw that differs because fewer were made before it is told, and is no failure.
@@ -69,7 +69,7 @@ def walk(path: Path, minutes: int) -> tuple[Run, list[str]]:
     stored = nbformat.read(path, as_version=4)
     stored.cells = on_path(stored, minutes)
     run = execute(path, notebook=copy.deepcopy(stored))
-    write_notebook(BUILD / f"{minutes} minutes" / path.name, run.notebook)
+    write_notebook(BUILD / "paths" / f"{path.stem}, {minutes} minutes.ipynb", run.notebook)
     return run, [] if run.error else differences(stored, run.notebook)
 
 
