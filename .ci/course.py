@@ -27,6 +27,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import nbformat
+import needs
 import psutil
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
@@ -92,12 +93,12 @@ def watch_memory(client: NotebookClient, run: Run, done: threading.Event) -> Non
             continue  # the kernel is not there yet, or no longer
 
 
-def execute(path: Path, timed: bool = False) -> Run:
+def execute(path: Path, timed: bool = False, notebook: nbformat.NotebookNode | None = None) -> Run:
     """Run one notebook in its own kernel; a failure is told in `Run.error`, in one line.
 
-    `timed` keeps in each cell's metadata when it began and ended.
+    `timed` keeps in each cell's metadata when it began and ended; `notebook` is what to run of it.
     """
-    run = Run(path.stem, nbformat.read(path, as_version=4))
+    run = Run(path.stem, notebook or nbformat.read(path, as_version=4))
     for cell in code_cells(run.notebook):
         cell.outputs, cell.execution_count = [], None
     client = NotebookClient(
@@ -157,6 +158,8 @@ def store(run: Run) -> None:
         # A progress bar's widget cannot be shown again and breaks the page on GitHub.
         cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
         cell.metadata.pop("execution", None)
+        if "catch-up" in tags(cell):
+            cell.metadata["needs"] = needs.lines(run.notebook)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     run.notebook.metadata = nbformat.from_dict(
         {"kernelspec": kernel, "language_info": {"name": "python"}}

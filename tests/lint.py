@@ -16,11 +16,12 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 import nbformat
+import needs
 from exercises import SOLUTION, assigns_answer, exercises_of
 from nbformat import NotebookNode
 from outputs import WIDGET, code_cells, images, outputs, tags, text
 
-TAGS = {"setup", "exercise", "self-check", "narrator", "volatile", "quiz"}
+TAGS = {"setup", "catch-up", "exercise", "self-check", "narrator", "volatile", "quiz", *needs.PATHS}
 SLIDES = {"slide", "subslide", "fragment", "notes", "skip", "-"}  # "-": goes on with the one before
 ENDING = ["The real one", "Limits", "Exercises", "The Narrator", "Recap"]
 DEEPER = "Deeper (optional)"
@@ -244,11 +245,27 @@ def has_the_one_setup_cell(notebook: NotebookNode, name: str, course: Course) ->
 
 
 @rule
+def can_begin_at_every_section(notebook: NotebookNode, name: str, course: Course) -> Iterator[str]:
+    """Behind the setup cell one cell catches up; it knows what each section needs."""
+    found = [cell for cell in notebook.cells if "catch-up" in tags(cell)]
+    setup = next(
+        (i for i, c in enumerate(notebook.cells) if "setup" in tags(c)), len(notebook.cells)
+    )
+    if len(found) != 1 or found[0] is not next(iter(notebook.cells[setup + 1 :]), None):
+        yield "must have one cell tagged 'catch-up', right behind the setup cell"
+    elif found[0].source != needs.CELL.format(name=name):
+        yield f"the catch-up cell must be the course's own:\n{needs.CELL.format(name=name)}"
+    elif found[0].metadata.get("needs") != needs.lines(notebook):
+        yield "does not store what its sections need: make refresh, or .ci/needs.py --store"
+
+
+@rule
 def shows_something_within_five_code_cells(
     notebook: NotebookNode, name: str, course: Course
 ) -> Iterator[str]:
     """Something is seen or heard or read as a value within the first five code cells."""
-    early = [cell for cell in code_cells(notebook)[:5] if "setup" not in tags(cell)]
+    early = [c for c in code_cells(notebook) if "catch-up" not in tags(c)][:5]
+    early = [cell for cell in early if "setup" not in tags(cell)]
     if not any(
         o.output_type in ("display_data", "execute_result") for c in early for o in c.outputs
     ):
@@ -257,10 +274,10 @@ def shows_something_within_five_code_cells(
 
 @rule
 def keeps_to_its_size(notebook: NotebookNode, name: str, course: Course) -> Iterator[str]:
-    """Core 25 to 40 cells (60 in 1, 2, 2.9) and a quiz, deeper at most 25, code 20 lines, 2 MB."""
+    """Core 25 to 40 cells (60 in 1, 2, 2.9), quiz and catch-up apart; deeper 25; code 20 lines."""
     deeper, many = len(section(notebook, DEEPER)), name.startswith(("1. ", "2. ", "2.9."))
     most = 60 if many else 40  # those three are each about a whole service
-    core = sum("quiz" not in tags(cell) for cell in notebook.cells) - deeper
+    core = sum(not {"quiz", "catch-up"} & set(tags(cell)) for cell in notebook.cells) - deeper
     if not 25 <= core <= most:
         yield f"the core must have 25 to {most} cells, not {core}"
     if deeper > 25:
@@ -276,9 +293,11 @@ def keeps_to_its_size(notebook: NotebookNode, name: str, course: Course) -> Iter
 
 @rule
 def has_prose_before_code(notebook: NotebookNode, name: str, course: Course) -> Iterator[str]:
-    """Words before every code cell (but a self-check), and words at the end."""
+    """Words before every code cell (but a self-check or catch-up), and words at the end."""
     for before, cell in pairwise(notebook.cells):
-        if cell.cell_type != "code" or ("self-check" in tags(cell) and "exercise" in tags(before)):
+        follows = {("exercise", "self-check"), ("setup", "catch-up")}
+        follows_well = any(one in tags(before) and two in tags(cell) for one, two in follows)
+        if cell.cell_type != "code" or follows_well:
             continue
         words = CAPTION.sub(
             "", re.sub(r"<details>.*?</details>", "", before.source, flags=re.DOTALL)
@@ -303,6 +322,27 @@ def has_slides(notebook: NotebookNode, name: str, course: Course) -> Iterator[st
         yield "the title must be a slide"
     if "notes" not in kinds:
         yield "must have speaker notes: at least one cell with slide_type 'notes'"
+
+
+@rule
+def has_two_paths_that_can_be_walked(
+    notebook: NotebookNode, name: str, course: Course
+) -> Iterator[str]:
+    """The tags path-50 and path-90 are on headings; a path holds all the code that it needs."""
+    for tag, paths in needs.PATHS.items():
+        tagged = [cell for cell in notebook.cells if tag in tags(cell)]
+        if not tagged:
+            yield f"has no cell tagged '{tag}': no path of {paths[0]} minutes"
+        for cell in tagged:
+            if not any(level in (2, 3) for level, _ in headings(cell)):
+                yield f"{at(notebook, cell)}: '{tag}' belongs on the cell with a section's heading"
+            if len(set(needs.PATHS) & set(tags(cell))) > 1:
+                yield f"{at(notebook, cell)} has both tags: 'path-50' says that it is on 90, too"
+    for minutes in sorted({minutes for paths in needs.PATHS.values() for minutes in paths}):
+        for id_, names in needs.off_path(notebook, minutes).items():
+            cell = next(cell for cell in notebook.cells if cell.id == id_)
+            lacking = ", ".join(sorted(names))
+            yield f"{at(notebook, cell)} binds {lacking}: needed in {minutes} minutes, yet off path"
 
 
 # ---------------------------------------------------------------------------------- words and code

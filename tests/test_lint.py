@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Callable
 
 import lint
+import needs
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -109,16 +110,9 @@ def good() -> NotebookNode:
     notebook = new_notebook(cells=cells)
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
     notebook.metadata.language_info = {"name": "python"}
-    return renumbered(notebook)
-
-
-def renumbered(notebook: NotebookNode) -> NotebookNode:
-    for number, cell in enumerate(lint.code_cells(notebook), start=1):
-        cell.execution_count = number
-        for output in cell.outputs:
-            if output.output_type == "execute_result":
-                output.execution_count = number
-    return notebook
+    for fragment, tag in (("## Guess", "path-50"), ("## How it", "path-90"), ("### 0", "path-90")):
+        find(notebook, fragment).metadata["tags"] = [tag]
+    return needs.with_catch_up(notebook, NAME)
 
 
 def find(notebook: NotebookNode, fragment: str) -> NotebookNode:
@@ -214,12 +208,19 @@ BROKEN: dict[str, list[tuple[Callable[[NotebookNode], object], str]]] = {
         (swap("import check, setup", "import setup"), "the course's own"),
         (move("## Setup", before="## How it"), "under '## Setup'"),
     ],
+    "can_begin_at_every_section": [
+        (drop("catch_up("), "one cell tagged 'catch-up'"),
+        (move("catch_up(", before="## How it"), "right behind the setup cell"),
+        (swap('A_Good_One", section', 'Another", section'), "the course's own"),
+        (swap("1 + 1", "by_hand = 1"), "does not store"),  # a later section reads it
+        (swap("## How it works", "## How it all works"), "does not store"),
+    ],
     "shows_something_within_five_code_cells": [
         (lambda nb: [c.update(outputs=[stream("2")]) for c in lint.code_cells(nb)], "no result"),
     ],
     "keeps_to_its_size": [
         (add(14, "Near is alike"), "25 to 40 cells, not 44"),
-        (lambda nb: nb.cells.__delitem__(slice(6, 12)), "25 to 40 cells, not 24"),
+        (lambda nb: nb.cells.__delitem__(slice(7, 13)), "25 to 40 cells, not 24"),
         (add(24, "## Deeper"), "at most 25 cells, not 27"),
         (swap("1 + 1", TWENTY_ONE), "21 lines of code"),
         (show(stream("a" * 2_000_001)), "2.0 MB"),
@@ -243,6 +244,20 @@ BROKEN: dict[str, list[tuple[Callable[[NotebookNode], object], str]]] = {
         (set_metadata("# 2.2.", slideshow={"slide_type": "skip"}), "title must be a slide"),
         (set_metadata("Say what", slideshow={"slide_type": "skip"}), "speaker notes"),
     ],
+    "has_two_paths_that_can_be_walked": [
+        (set_metadata("## Guess", tags=[]), "no path of 50 minutes"),
+        (lambda nb: [c.metadata.update(tags=[]) for c in nb.cells], "no path of 90 minutes"),
+        (set_metadata("1 + 1", tags=["path-50"]), "on the cell with a section's heading"),
+        (set_metadata("## Guess", tags=["path-50", "path-90"]), "has both tags"),
+        (
+            lambda nb: (
+                swap("plot()", "x = 1")(nb),
+                set_metadata("### 0", tags=["path-50"])(nb),
+                swap("answer = ...", "x")(nb),
+            ),
+            "('x = 1') binds x: needed in 50 minutes",
+        ),
+    ],
     "has_text_for_every_picture_and_sound": [
         (swap("*Figure: two groups", "Two groups"), "shows a picture"),
         (swap("far from each other, each named", "far"), "40 characters or more"),
@@ -264,7 +279,7 @@ BROKEN: dict[str, list[tuple[Callable[[NotebookNode], object], str]]] = {
         (swap("1 + 1", "1 +"), "is no Python"),
     ],
     "has_no_commented_out_code": [
-        (swap("1 + 1", "1 + 1\n# x = f(1)"), "cell 8 ('1 + 1'), line 2: commented-out code"),
+        (swap("1 + 1", "1 + 1\n# x = f(1)"), "cell 9 ('1 + 1'), line 2: commented-out code"),
     ],
     "has_no_filler": [
         (swap("Near is alike", "Simply delve into this powerful idea"), "'powerful' says nothing"),
@@ -303,8 +318,8 @@ BROKEN: dict[str, list[tuple[Callable[[NotebookNode], object], str]]] = {
         (swap("def count", "@cache\ndef count"), "word for word"),
     ],
     "stores_a_clean_run": [
-        (lambda nb: find(nb, "1 + 1").update(execution_count=7), "its counts are [1, 7,"),
-        (lambda nb: find(nb, "1 + 1").update(execution_count=None), "its counts are [1, None,"),
+        (lambda nb: find(nb, "1 + 1").update(execution_count=7), "its counts are [1, 2, 7,"),
+        (lambda nb: find(nb, "1 + 1").update(execution_count=None), "its counts are [1, 2, None,"),
         (show(new_output("error", ename="KeyError", evalue="1", traceback=[])), "stored an error"),
         (show(stream("Loading", "stderr")), "words on stderr"),
         (show(stream("UserWarning: slow")), "stored a warning"),
