@@ -22,6 +22,11 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 LOADED = {"script", "img", "audio", "video", "source", "iframe", "embed", "object", "use"}
 ADDRESS_IN_CSS = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""")
+FOR_SCREEN_READERS = (  # what the theme leaves without a level or a name
+    ('<p class="caption" role="heading">', '<p class="caption" role="heading" aria-level="2">'),
+    ('<aside class="sidebar-drawer">', '<aside class="sidebar-drawer" aria-label="All pages">'),
+    ('<aside class="toc-drawer', '<aside aria-label="On this page" class="toc-drawer'),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,6 +86,11 @@ def build(to: Path, builder: str = "html") -> list[str]:
         return [str(problem)]
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+    for page in to.glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for lacking, mended in FOR_SCREEN_READERS:
+            text = text.replace(lacking, mended)
+        page.write_text(text, encoding="utf-8")
     problems = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in warned.getvalue().splitlines()]
     if builder == "html":
         problems += wrong(to)
@@ -118,7 +128,7 @@ class Page(HTMLParser):
 
 
 def wrong(folder: Path) -> Iterator[str]:
-    """What is wrong with the site in `folder`: dead links, lost anchors, anything from elsewhere."""
+    """What is wrong with the site in `folder`: dead links, or anything from another server."""
     pages = {
         path: Page(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("**/*.html"))
     }
@@ -133,9 +143,10 @@ def wrong(folder: Path) -> Iterator[str]:
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if not target.is_file():
                 yield f"{path.name} leads to {address}, which is not there"
-            elif parts.fragment and target in pages:
-                if unquote(parts.fragment) not in pages[target].ids:
-                    yield f"{path.name} leads to {address}: {target.name} has no such place"
+                continue
+            anchor = unquote(parts.fragment)
+            if anchor and target in pages and anchor not in pages[target].ids:
+                yield f"{path.name} leads to {address}: {target.name} has no such place"
     for style in sorted(folder.glob("**/*.css")):
         for address in ADDRESS_IN_CSS.findall(style.read_text(encoding="utf-8")):
             yield f"{style.name} loads {address} from another server"

@@ -37,7 +37,6 @@ default_role = "code"  # `so` in a docstring
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 add_module_names = False
-python_maximum_signature_line_length = 70
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"

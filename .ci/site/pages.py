@@ -167,7 +167,7 @@ def _copied(image: Path, folder: Path) -> str:
 def _stage_notebook(
     notebook: nbformat.NotebookNode, path: Path, folder: Path, pages: dict[Path, str]
 ) -> None:
-    """Change a notebook for the site: links, launch buttons, described pictures, sounds as files."""
+    """Fit a notebook to the site: links, launch buttons, described pictures, sounds as files."""
     cells = notebook.cells
     for number, cell in enumerate(cells):
         if cell.cell_type == "markdown":
@@ -256,7 +256,9 @@ def _front_page(text: str, lessons: list[Lesson], pages: dict[Path, str]) -> str
         cards = "\n".join(_card(by_number[number]) for number in numbers)
         parts.append(f'### {title}\n\n{about}\n\n<ul class="lessons">\n{cards}\n</ul>')
     last = next((one for one in lessons if one.page == slug(BUILD_AN_LLM)), None)
-    ending = f'### Build an LLM\n\n{ENDING}\n\n<ul class="lessons">{_card(last)}</ul>' if last else ""
+    ending = (
+        f'## Build an LLM\n\n{ENDING}\n\n<ul class="lessons">{_card(last)}</ul>' if last else ""
+    )
     menu = [by_number[number].page for number in listed]
     teaching = [Path(name).stem for name in pages.values() if name.startswith("teaching")]
     values = {
