@@ -71,11 +71,17 @@ def sources() -> dict[Path, str]:
     found = {path: f"{slug(path)}.ipynb" for path in notebooks}
     found |= {GLOSSARY: "glossary.md", ROOT / "README.md": "handbook.md"}
     found[ROOT / "CONTRIBUTING.md"] = "contributing.md"
-    for path in sorted((ROOT / "assets" / "teaching").glob("*.md")):
+    for path in sorted((ROOT / "assets" / "teaching").glob("*.md"), key=_in_order):
         found[path] = f"teaching-{slug(path)}.md".replace("teaching-readme", "teaching")
     if len(set(found.values())) < len(found):
         raise ValueError(f"Two files of the course would be one page: rename one of {found}.")
     return found
+
+
+def _in_order(path: Path) -> tuple[str, list[int]]:
+    """Sheet 2 before sheet 2.1, and that before sheet 10."""
+    numbers = [int(number) for number in re.findall(r"\d+", path.stem)]
+    return re.sub(r"[\d.]+", "", path.stem), numbers
 
 
 def stage(folder: Path) -> None:
@@ -102,6 +108,7 @@ def stage(folder: Path) -> None:
             text = _as_handbook(text)
         text = relink(text, path, folder, pages)
         (folder / name).write_text(text, encoding="utf-8")
+    _menu_for_teachers(folder)
     for page in ("index.md", "api.md"):
         text = (HERE / page).read_text(encoding="utf-8")
         if page == "index.md":
@@ -260,17 +267,29 @@ def _front_page(text: str, lessons: list[Lesson], pages: dict[Path, str]) -> str
         f'## Build an LLM\n\n{ENDING}\n\n<ul class="lessons">{_card(last)}</ul>' if last else ""
     )
     menu = [by_number[number].page for number in listed]
-    teaching = [Path(name).stem for name in pages.values() if name.startswith("teaching")]
+    teaching = "teaching" if any(name.startswith("teaching") for name in pages.values()) else ""
     values = {
         "% the course map": "\n\n".join(parts),
         "% build an LLM": ending,
         "% lessons": "\n".join(menu),
         "% last": last.page if last else "",
-        "% teaching": "\n".join(teaching),
+        "% teaching": teaching,
     }
     for mark, value in values.items():
         text = text.replace(mark, value)
     return text
+
+
+def _menu_for_teachers(folder: Path) -> None:
+    """Let one page lead to all that is for teachers, so that the menu stays short."""
+    sheets = [path.stem for path in folder.glob("teaching-*.md")]
+    listed = [Path(name).stem for name in sources().values() if Path(name).stem in sheets]
+    if not listed:
+        return
+    front = folder / "teaching.md"
+    text = front.read_text(encoding="utf-8") if front.is_file() else "# For teachers\n"
+    lines = "\n".join(listed)
+    front.write_text(f"{text}\n```{{toctree}}\n:maxdepth: 1\n\n{lines}\n```\n", encoding="utf-8")
 
 
 def _card(one: Lesson) -> str:
