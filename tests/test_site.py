@@ -199,6 +199,15 @@ def test_a_file_that_the_page_cannot_be_built_from_is_one_sentence(tmp_path, cap
     assert capsys.readouterr().err == "no title\n"
 
 
+def test_a_folder_that_holds_something_else_is_never_emptied(tmp_path: Path, capsys):
+    import build
+
+    (tmp_path / "thesis.txt").write_text("three years of work")
+    assert build.main(["--to", str(tmp_path)]) == 1
+    assert "holds something else" in capsys.readouterr().err
+    assert (tmp_path / "thesis.txt").exists()
+
+
 # ------------------------------------------------------------------------------ in a browser
 
 

@@ -8,9 +8,11 @@ It needs what `.ci/environment.py --site` installs.
 
 import argparse
 import io
+import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+MADE_HERE = ".course-site"  # lies in every folder that was filled here
 LOADED = {"script", "img", "audio", "video", "source", "iframe", "embed", "object", "use"}
 ADDRESS_IN_CSS = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""")
 FOR_SCREEN_READERS = (  # what the theme leaves without a level or a name
@@ -32,12 +35,13 @@ FOR_SCREEN_READERS = (  # what the theme leaves without a level or a name
 def main(arguments: list[str] | None = None) -> int:
     """Build or check; return 0, or 1 after a sentence for everything that is wrong."""
     parser = argparse.ArgumentParser(description="Build the course's site.")
-    parser.add_argument("--to", type=Path, default=ROOT / "build" / "site", help="where to")
+    parser.add_argument("--to", type=Path, help="where to; build/site unless said")
     parser.add_argument("--links", action="store_true", help="check the links to other servers")
     options = parser.parse_args(arguments)
+    to = (options.to or ROOT / "build" / ("links" if options.links else "site")).absolute()
     started = time.monotonic()
     try:
-        problems = build(options.to.absolute(), "linkcheck" if options.links else "html")
+        problems = build(to, "linkcheck" if options.links else "html")
     except (ImportError, OSError, ValueError) as problem:
         problems = [str(problem)]
         if isinstance(problem, ImportError):
@@ -49,8 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.links:
         print("Every address answers.")
     else:
-        pages = len(list(options.to.glob("*.html")))
-        print(f"{pages} pages in {time.monotonic() - started:.0f} s: {options.to / 'index.html'}")
+        pages = len(list(to.glob("*.html")))
+        print(f"{pages} pages in {time.monotonic() - started:.0f} s: {to / 'index.html'}")
     return 0
 
 
@@ -65,38 +69,38 @@ def build(to: Path, builder: str = "html") -> list[str]:
     from sphinx.application import Sphinx
     from sphinx.errors import SphinxError
 
-    staged = to.with_name(to.name + ".sources")
-    stage(staged)
-    shutil.rmtree(to, ignore_errors=True)
-    warned = io.StringIO()
-    try:
-        sphinx = Sphinx(
-            srcdir=staged,
-            confdir=HERE,
-            outdir=to,
-            doctreedir=staged / "doctrees",
-            buildername=builder,
-            confoverrides={"html_extra_path": [str(staged / "extra")]},
-            status=None if builder == "html" else sys.stdout,
-            warning=warned,
-            freshenv=True,
+    if to.exists() and any(to.iterdir()) and not (to / MADE_HERE).is_file():
+        raise ValueError(
+            f"{to} holds something else than a site. Move it away, or build elsewhere."
         )
-        sphinx.build()
-    except SphinxError as problem:
-        return [str(problem)]
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+    warned = io.StringIO()
+    with tempfile.TemporaryDirectory(prefix="course-site-") as folder:
+        staged = Path(folder).resolve() / "pages"
+        stage(staged)
+        shutil.rmtree(to, ignore_errors=True)
+        to.mkdir(parents=True)
+        (to / MADE_HERE).touch()
+        try:
+            Sphinx(
+                srcdir=staged,
+                confdir=HERE,
+                outdir=to,
+                doctreedir=Path(folder) / "doctrees",
+                buildername=builder,
+                confoverrides={"html_extra_path": [str(staged / "extra")]},
+                status=None,
+                warning=warned,
+                freshenv=True,
+            ).build()
+        except SphinxError as problem:
+            return [str(problem)]
     for page in to.glob("*.html"):
         text = page.read_text(encoding="utf-8")
         for lacking, mended in FOR_SCREEN_READERS:
             text = text.replace(lacking, mended)
         page.write_text(text, encoding="utf-8")
-    problems = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in warned.getvalue().splitlines()]
-    if builder == "html":
-        problems += wrong(to)
-    elif sphinx.statuscode:
-        problems.append(f"Some addresses do not answer: {to / 'output.txt'} lists them.")
-    return problems
+    told = re.sub(r"\x1b\[[\d;]*m", "", warned.getvalue()).replace(f"{staged}{os.sep}", "")
+    return told.splitlines() + (list(wrong(to)) if builder == "html" else [])
 
 
 # ---- what is wrong with a built site
@@ -121,7 +125,7 @@ class Page(HTMLParser):
         self.ids |= {said[name] for name in ("id", "name") if name in said}
         if tag == "a" and "href" in said:
             self.links.append(said["href"])
-        elif tag == "link" and {"stylesheet", "icon", "preload"} & set(said["rel"].split()):
+        elif tag == "link" and {"stylesheet", "icon", "preload"} & set(said.get("rel", "").split()):
             self.loads.append(said["href"])
         elif tag in LOADED:
             self.loads += [said[name] for name in ("src", "href", "data", "poster") if name in said]
