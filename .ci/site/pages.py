@@ -286,10 +286,13 @@ def _menu_for_teachers(folder: Path) -> None:
     listed = [Path(name).stem for name in sources().values() if Path(name).stem in sheets]
     if not listed:
         return
-    front = folder / "teaching.md"
-    text = front.read_text(encoding="utf-8") if front.is_file() else "# For teachers\n"
-    lines = "\n".join(listed)
-    front.write_text(f"{text}\n```{{toctree}}\n:maxdepth: 1\n\n{lines}\n```\n", encoding="utf-8")
+    front, hidden = folder / "teaching.md", ":hidden:\n"  # its own words lead to them
+    if not front.is_file():
+        front.write_text("# For teachers\n", encoding="utf-8")
+        hidden = ""
+    listing = "\n".join(listed)
+    with front.open("a", encoding="utf-8") as page:
+        page.write(f"\n```{{toctree}}\n:maxdepth: 1\n{hidden}\n{listing}\n```\n")
 
 
 def _card(one: Lesson) -> str:
