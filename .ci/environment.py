@@ -1,7 +1,8 @@
 """Make the course's virtual environment, and make it again when it is out of date.
 
     python3 .ci/environment.py            # .venv with requirements.txt: what `make` calls
-    python3 .ci/environment.py --tests    # and what only the maintainers' tests need
+    python3 .ci/environment.py --site     # and what only `make site` needs
+    python3 .ci/environment.py --tests    # and what only the maintainers' tests need, the site too
     python3 .ci/environment.py --wheels F # from the wheels in folder F alone, asking no index
 
 A finished environment says so in a stamp, written last: the Python that made it, where it lies, and
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make or refresh the course's .venv.")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
     parser.add_argument("--requirements", type=Path, default=ROOT / "requirements.txt")
+    parser.add_argument("--site", action="store_true", help="also what only the site needs")
     parser.add_argument("--tests", action="store_true", help="also what only the tests need")
     parser.add_argument("--wheels", type=Path, help="a folder of wheels to install from, offline")
     options = parser.parse_args(arguments)
@@ -42,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         return _continue_with_another_python(arguments)
     files = [options.requirements]
+    if options.site or options.tests:  # a test builds the site
+        files.append(ROOT / ".ci" / "requirements-site.txt")
     if options.tests:
         files.append(ROOT / ".ci" / "requirements-test.txt")
     try:

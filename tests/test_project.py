@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements.txt"
 TEST_REQUIREMENTS = ROOT / ".ci" / "requirements-test.txt"
 TEACH_REQUIREMENTS = ROOT / ".ci" / "requirements-teach.txt"
+SITE_REQUIREMENTS = ROOT / ".ci" / "requirements-site.txt"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ADDRESS = PROJECT["project"]["urls"]["Repository"]
 ELEVEN = (
@@ -80,8 +81,9 @@ def pins(path: Path) -> dict[str, str]:
 
 
 def test_every_package_is_pinned_exactly_and_explained():
-    course, tests = pins(REQUIREMENTS), pins(TEST_REQUIREMENTS)
+    course, tests, site = map(pins, (REQUIREMENTS, TEST_REQUIREMENTS, SITE_REQUIREMENTS))
     assert course.keys().isdisjoint(tests), "what the course needs already is not listed for tests"
+    assert site.keys().isdisjoint(course | tests), "what others need is not listed for the site"
     assert {"jupyter", "google-generativeai", "transformers", "torch", "datasets", "gradio"} <= set(
         course
     )
@@ -99,7 +101,8 @@ def test_whatever_is_imported_is_in_the_requirements(part: str):
     paths = [p for p in files(".py", ".ipynb") if p.relative_to(ROOT).parts[0] != "build"]
     learners = [p for p in paths if p.relative_to(ROOT).parts[0] in ("notebooks", "assets")]
     if part == "what maintainers run":
-        allowed |= {*pins(TEST_REQUIREMENTS), *pins(TEACH_REQUIREMENTS)}
+        for extra in (TEST_REQUIREMENTS, TEACH_REQUIREMENTS, SITE_REQUIREMENTS):
+            allowed |= pins(extra).keys()
         learners = [p for p in paths if p not in learners]
     ours = {p.stem for p in files(".py")} | {p.parent.name for p in files(".py")}
     known = packages_distributions()
@@ -194,6 +197,39 @@ def test_an_environment_is_made_once_compiled_and_then_left_alone(requirements: 
     again = build(requirements)
     assert (again.returncode, again.stdout) == (0, "")
     assert (venv / "pyvenv.cfg").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [
+        ([], []),
+        (["--site"], ["requirements-site.txt"]),
+        (["--tests"], ["requirements-site.txt", "requirements-test.txt"]),  # a test builds the site
+    ],
+)
+def test_an_option_adds_what_only_that_needs(options, more, monkeypatch):
+    import environment
+
+    asked = []
+    monkeypatch.setattr(environment, "bring_up_to_date", lambda venv, files: asked.extend(files))
+    assert environment.main(options) == 0
+    assert [file.name for file in asked] == ["requirements.txt", *more]
+    assert all(file.is_file() for file in asked)
+
+
+def test_what_is_added_comes_beside_the_rest_once(requirements: Path, monkeypatch):
+    import environment
+
+    venv = requirements.parent / "venv"
+    assert build(requirements).returncode == 0
+    (venv / "still-there").touch()
+    added = requirements.with_name("requirements-more.txt")
+    added.write_text(requirements.read_text(encoding="utf-8"), encoding="utf-8")
+    environment.bring_up_to_date(venv, [requirements, added])
+    assert (venv / "still-there").exists(), "made anew, for a list beside the first"
+    monkeypatch.setattr(environment, "_pip", lambda *what: pytest.fail("installed a second time"))
+    environment.bring_up_to_date(venv, [requirements, added])
+    (venv / "still-there").unlink()
 
 
 def stop_half_way(venv: Path, requirements: Path) -> None:

@@ -1,6 +1,6 @@
 """The exercises' self-checks: a hint, never a traceback, whatever the answer is.
 
-To add one, write a function from the answer to a Verdict and decorate it with a hint:
+To add one, write a function from the answer to a Verdict and decorate it with a hint::
 
     @self_check("Read the row of the first sentence: which other column is highest?")
     def closest_pair(answer: object) -> Verdict:
