@@ -211,7 +211,7 @@ def test_an_option_adds_what_only_that_needs(options, more, monkeypatch):
     import environment
 
     asked = []
-    monkeypatch.setattr(environment, "bring_up_to_date", lambda venv, files: asked.extend(files))
+    monkeypatch.setattr(environment, "bring_up_to_date", lambda venv, files, _: asked.extend(files))
     assert environment.main(options) == 0
     assert [file.name for file in asked] == ["requirements.txt", *more]
     assert all(file.is_file() for file in asked)

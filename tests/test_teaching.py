@@ -58,7 +58,7 @@ def test_every_notebook_has_its_run_sheet_and_the_front_page_lists_them(notebook
     assert {path.name for path in PACK.glob("Run_sheet_*.md")} == sheets
     assert set(re.findall(r"\((Run_sheet_\S+\.md)\)", front)) == sheets
     assert {path.name for path in PACK.iterdir()} - sheets == {
-        "README.md", "Capstone.md", "Quiz_before_and_after.md",
+        "README.md", "Capstone.md", "Class_servers.md", "Quiz_before_and_after.md",
     }  # fmt: skip
 
 
