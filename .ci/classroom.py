@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "handout")]
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "installer")]
 
 import fallback
 from environment import CPU_BUILDS, ROOT, _answers, python_of
@@ -346,7 +346,7 @@ def readme(targets: list[Target], folder: Path) -> Iterator[str]:
     kinds = "; ".join(map(str, targets))
     parts = [path for path in sorted(folder.iterdir()) if path.is_dir()]
     sizes = ", ".join(f"{path.name} {size(path):,.0f} MB" for path in parts)
-    text = (Path(__file__).parent / "handout" / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parent / "installer" / "README.md").read_text(encoding="utf-8")
     yield text.format(kinds=kinds, sizes=sizes, notebooks=len(list(folder.glob("fallback/[0-9]*"))))
 
 
@@ -366,7 +366,7 @@ def main(arguments: list[str] | None = None) -> int:
         for target in targets:
             held.setdefault(target.system, []).append(target.python)
         for name in ("install.py", "install.sh", "install.bat"):
-            shutil.copy(Path(__file__).parent / "handout" / name, folder / name)
+            shutil.copy(Path(__file__).parent / "installer" / name, folder / name)
         write(folder / "classroom.json", json.dumps({"wheels": held}, indent=2) + "\n")
         write(folder / "README.md", "".join(readme(targets, folder)))
         print(

@@ -64,7 +64,7 @@ def test_a_half_made_environment_is_called_that(tmp_path, monkeypatch):
     assert "is half made: run  make environment" in said
 
 
-@pytest.mark.parametrize("name", ["preflight.py", "environment.py", "handout/install.py"])
+@pytest.mark.parametrize("name", ["preflight.py", "environment.py", "installer/install.py"])
 def test_an_older_python_can_at_least_read_it(name):
     ast.parse((ROOT / ".ci" / name).read_text("utf-8"), feature_version=(3, 7))
 
