@@ -365,11 +365,10 @@ def check_packages() -> Answer:
 def check_memory() -> Answer:
     """Is enough memory free for the notebook that needs most?"""
     sys.path.insert(0, str(ROOT / "notebooks"))
-    from helpers.checkpoints import free_memory_mb
+    from helpers.checkpoints import catalog, free_memory_mb
 
-    rows = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    found = (re.match(r"\| \[(\S+) .*\.ipynb\].* ([\d,]+) MB \|$", row) for row in rows)
-    needs = {row[1].rstrip("."): int(row[2].replace(",", "")) for row in found if row}
+    figures = catalog()["notebooks"].items()
+    needs = {name.partition(" ")[0].rstrip("."): row["megabytes"] for name, row in figures}
     free, most = free_memory_mb(), max(needs, key=needs.get)
     if free >= needs[most]:
         return "ok", f"{free:,} MB free; {most} needs most, {needs[most]:,} MB"

@@ -18,6 +18,7 @@ pytest.importorskip("sphinx", reason="needs Sphinx of .ci/requirements-site.txt"
 sys.path.insert(0, str(ROOT / ".ci" / "site"))
 
 import pages
+
 from build import Page, wrong
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
