@@ -29,7 +29,10 @@ import training
 recipe = importlib.import_module({role!r})
 recipe.BATCH = 8
 step = training.Watched.on_step_end
-training.Watched.on_step_end = lambda *args, **more: (time.sleep({pause}), step(*args, **more))
+def slow(*args, **more):
+    time.sleep({pause})
+    step(*args, **more)
+training.Watched.on_step_end = slow
 training.run({role!r}, recipe.__doc__, recipe.train, recipe.card)
 """
 # rebuild.py with other recipes.
