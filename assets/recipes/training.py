@@ -24,7 +24,13 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -509,6 +515,7 @@ def run(role: str, description: str, train: Callable, card: Callable) -> None:
     """
     args = options(role, description)
     if not args.measure:
+        set_seed(args.seed)  # before the first weight is drawn
         train(args)
     if not WRITES:
         return
