@@ -2,6 +2,7 @@
 
 Under `accelerate launch --num_processes 2 assets/recipes/<role>.py` a recipe trains the same: each
 process takes its part of every batch, gradients are averaged, and only the first one writes.
+(Without a GPU accelerate starts two only with --multi_gpu: the recipe chooses the CPU itself.)
 """
 
 import argparse
