@@ -29,7 +29,10 @@ import training
 recipe = importlib.import_module({role!r})
 recipe.BATCH = 8
 step = training.Watched.on_step_end
-training.Watched.on_step_end = lambda *args, **more: (time.sleep({pause}), step(*args, **more))
+def slow(*args, **more):
+    time.sleep({pause})
+    step(*args, **more)
+training.Watched.on_step_end = slow
 training.run({role!r}, recipe.__doc__, recipe.train, recipe.card)
 """
 # rebuild.py with other recipes.
@@ -70,7 +73,8 @@ losses = [row["loss"] for row in trained(trainer) if "loss" in row]
 if WRITES:
     (folder / "learnt.json").write_text(json.dumps([*model.weight[0].tolist(), *losses]))
 """
-TWO = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes=2", "--cpu"]
+# With --cpu it would start one alone; a recipe says itself that it is for the CPU.
+TWO = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2"]
 TWO += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
 
 
@@ -323,8 +327,8 @@ def test_a_second_run_with_the_same_seed_learns_the_same(losses: list[float], tm
 
 
 def test_a_recipe_learns_the_same_in_two_processes(losses: list[float], tmp_path: Path):
-    # A processor with bfloat16 rounds each half of a batch by itself.
-    assert few(tmp_path / "two", TWO) == pytest.approx(losses, rel=0.002)
+    # bfloat16 rounds each half of a batch by itself: 0.002 % was measured.
+    assert few(tmp_path / "two", TWO) == pytest.approx(losses, rel=0.001)
     (state,) = (tmp_path / "two/states").glob("*/checkpoint-8")
     both = {"rng_state_0.pth", "rng_state_1.pth"}
     assert {path.name for path in state.glob("rng_state_*")} == both, "there were two"
@@ -335,6 +339,7 @@ def test_two_processes_draw_the_same_batches_at_random_and_average_their_gradien
     for name, launcher in (("one", [sys.executable]), ("two", TWO)):
         launched(tmp_path / name, launcher, LINE, str(tmp_path / name))
         learnt.append(json.loads((tmp_path / name / "learnt.json").read_text()))
+    assert list((tmp_path / "two").glob("*/checkpoint-8/rng_state_1.pth")), "there were two"
     assert len(learnt[0]) == 10 and learnt[0][0] != 1
     assert learnt[1] == pytest.approx(learnt[0], rel=1e-6)
 

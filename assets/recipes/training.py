@@ -2,6 +2,7 @@
 
 Under `accelerate launch --num_processes 2 assets/recipes/<role>.py` a recipe trains the same: each
 process takes its part of every batch, gradients are averaged, and only the first one writes.
+(Without a GPU accelerate starts two only with --multi_gpu: the recipe chooses the CPU itself.)
 """
 
 import argparse
@@ -24,7 +25,13 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -509,6 +516,7 @@ def run(role: str, description: str, train: Callable, card: Callable) -> None:
     """
     args = options(role, description)
     if not args.measure:
+        set_seed(args.seed)  # before the first weight is drawn
         train(args)
     if not WRITES:
         return
