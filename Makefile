@@ -61,8 +61,8 @@ site: ## build the course's site, in build/site
 record: environment ## record what the real checkpoints answer, in assets/real (needs the Hub)
 	@$(VENV_PYTHON) .ci/record.py
 
-checkpoints: environment ## train every checkpoint again from scratch, in training/rebuilt (hours)
-	@$(VENV_PYTHON) assets/recipes/rebuild.py
+checkpoints: environment ## train all models again: nine hours; one: make checkpoints ROLES=translator
+	@$(VENV_PYTHON) assets/recipes/rebuild.py $(ROLES)
 
 environment: ## make .venv, if it is not there or out of date
 	@command -v $(PYTHON) > /dev/null || { echo "No $(PYTHON) here. Debian, Ubuntu: sudo apt install python3 python3-venv; macOS: brew install python@3.13"; exit 1; }
