@@ -1,5 +1,10 @@
 """Which cells a section needs is found in the notebook's text; catching up runs just these."""
 
+import ast
+import re
+import subprocess
+import sys
+
 import nbformat
 import needs
 import pytest
@@ -183,6 +188,40 @@ def test_without_a_section_it_says_nothing(loud):
     notebook.cells = notebook.cells[:2]
     run = restart.execute(loud, notebook=notebook)
     assert (run.error, notebook.cells[1].outputs) == ("", [])
+
+
+def test_no_section_and_no_path_of_the_course_reads_a_name_that_nothing_has_bound(tmp_path):
+    pytest.importorskip("ruff", reason="ruff is not installed (.ci/requirements-test.txt)")
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        cells = {cell.id: cell for cell in needs.code_cells(notebook)}
+        setup = next(cell.source for cell in cells.values() if "setup" in tags(cell))
+        for number, (title, some) in enumerate(needs.needs(notebook).items()):
+            code = "\n".join(needs.sections(notebook)[title].code)
+            for id_, every in reversed(some.items()):
+                for node in reversed(ast.parse(cells[id_].source).body):
+                    # A definition that nobody calls may lack what it reads.
+                    if every or set(re.findall(r"\w+", code)) & defined(node):
+                        code = ast.unparse(node) + "\n" + code
+            file = tmp_path / f"{path.stem.split('.')[0]}-{path.stem[2:5]}-{number}.py"
+            file.write_text(f"# {title}\n{setup}\n{code}", encoding="utf-8")
+        for minutes in (50, 90):  # setup is on the path
+            shown = [c.source for c in needs.on_path(notebook, minutes) if c.cell_type == "code"]
+            file = tmp_path / f"{path.stem.split('.')[0]}-{path.stem[2:5]}-path-{minutes}.py"
+            file.write_text("\n".join(shown), encoding="utf-8")
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select=F821", "--quiet"]
+    command += ["--output-format=concise", str(tmp_path)]
+    found = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    assert len(list(tmp_path.iterdir())) > 150
+    assert found.stdout == ""
+
+
+def defined(node):
+    """The names that an import, a function or a class binds."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return {node.name}
+    names = node.names if isinstance(node, needs.DEFINITIONS) else []
+    return {alias.asname or alias.name.split(".")[0] for alias in names}
 
 
 def test_a_real_section_begins_after_a_restart_and_shows_what_is_stored():
