@@ -17,7 +17,7 @@ from pathlib import Path
 
 import nbformat
 import tomlkit
-from course import BUILD, ROOT, write, write_notebook
+from course import BUILD, LAST, NOTEBOOKS, ROOT, write, write_notebook
 from outputs import code_cells, tags
 
 CATALOG = Path("notebooks/helpers/catalog.toml")
@@ -78,7 +78,8 @@ def pages(root: Path, catalog: dict) -> dict[Path, str | nbformat.NotebookNode]:
     """
     found = {}
     readme = (root / "README.md").read_text(encoding="utf-8")
-    for path in sorted((root / "notebooks").glob("*.ipynb")):
+    last = root / LAST.relative_to(ROOT)
+    for path in [*sorted((root / NOTEBOOKS.relative_to(ROOT)).glob("*.ipynb")), last]:
         notebook = nbformat.read(path, as_version=4)
         figures = catalog["notebooks"][path.stem]
         small = [catalog["roles"][role]["small"] for role in roles(notebook, catalog)]

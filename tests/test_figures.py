@@ -28,8 +28,9 @@ def copy(tmp_path):
     (tmp_path / "notebooks/helpers").mkdir(parents=True)
     shutil.copy(ROOT / figures.CATALOG, tmp_path / figures.CATALOG)
     shutil.copy(ROOT / "README.md", tmp_path)
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        shutil.copy(path, tmp_path / "notebooks")
+    (tmp_path / "assets/recipes").mkdir(parents=True)
+    for path in [*(ROOT / "notebooks").glob("*.ipynb"), ROOT / "assets/recipes/Build_an_LLM.ipynb"]:
+        shutil.copy(path, tmp_path / path.relative_to(ROOT))
     return tmp_path
 
 
