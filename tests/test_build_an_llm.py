@@ -101,7 +101,11 @@ def said(run) -> str:
 # --- as the other notebooks -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rule", lint.RULES)
+# A class is taught from the eleven: paths through a lesson, and cells to begin it in its middle.
+OF_LESSONS = {"can_begin_at_every_section", "has_two_paths_that_can_be_walked"}
+
+
+@pytest.mark.parametrize("rule", [rule for rule in lint.RULES if rule not in OF_LESSONS])
 def test_keeps_the_rules(rule, course_rules):  # noqa: F811
     held_to = lint.Course(
         repository=course_rules.repository,
