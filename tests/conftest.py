@@ -94,8 +94,8 @@ def execution(tmp_path_factory: pytest.TempPathFactory) -> Execution:
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # shared by the workers: the first executes, the others read
-    folder = base / "course alone"
-    with FileLock(base / "course alone.lock"):
+    folder = base / "le cours à part"  # a learner's folder may well have blanks and accents
+    with FileLock(base / "le cours à part.lock"):
         if not (folder / "ended").exists():
             _execute_copy(folder)
     notebooks, answers = {}, {}
@@ -221,7 +221,7 @@ def _execute_copy(folder: Path) -> None:
     (folder / "refused").touch()
     (folder / "pytest.ini").write_text("[pytest]\n")  # not this repository's settings
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
-    environment["OFFLINE_GUARD_LOG"] = str(folder / "refused")
+    environment |= {"OFFLINE_GUARD_LOG": str(folder / "refused"), "LC_ALL": "C"}
     command = [sys.executable, "-m", "pytest", "--nbmake", "--overwrite", "--nbmake-kernel=python3"]
     command += ["--nbmake-timeout=300", "-q", "-p", "no:cacheprovider", "-c", "pytest.ini"]
     if importlib.util.find_spec("xdist"):
