@@ -152,7 +152,7 @@ def take_cpu_torch(pip: Pip, torch: str) -> None:
     Alone: no other package is taken from that index (as `.ci/environment.py` does).
     """
     tag = f"cp{pip.target.python.replace('.', '')}"
-    if list(pip.work.glob(f"torch-*+cpu-{tag}-*.whl")):
+    if list(pip.work.glob(f"torch-{torch.partition('==')[2]}+cpu-{tag}-*.whl")):
         return
     index = ["--index-url", CPU_BUILDS] if _answers(CPU_BUILDS) else []
     try:
@@ -213,6 +213,10 @@ def fetch(pip: Pip, wanted: dict[str, tuple[str, str]], folder: Path, known: dic
 
 def fill_wheels(targets: list[Target], requirements: Path, folder: Path, work: Path) -> None:
     """Fill folder/<system> with the wheels of each target, checksums beside them, and prove it."""
+    systems = {target.system for target in targets}
+    for other in folder.iterdir() if folder.is_dir() else ():
+        if other.is_dir() and other.name not in systems:  # asked for once, and no longer
+            shutil.rmtree(other)
     for system in dict.fromkeys(target.system for target in targets):
         place = folder / system
         sums = place / "SHA256SUMS"
@@ -237,11 +241,12 @@ def fill_wheels(targets: list[Target], requirements: Path, folder: Path, work: P
 
 def course_files() -> list[Path]:
     """Return the course's files: what git tracks, or an archive's all but what running made."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
-    )
-    if listed.returncode == 0 and listed.stdout:
-        return [Path(name) for name in listed.stdout.split("\0") if (ROOT / name).is_file()]
+    if git := shutil.which("git"):  # a ZIP of the course is for people without it
+        listed = subprocess.run(
+            [git, "ls-files", "-z"], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+        )
+        if listed.returncode == 0 and listed.stdout:
+            return [Path(name) for name in listed.stdout.split("\0") if (ROOT / name).is_file()]
     made = {".git", ".venv", "build", "training", "__pycache__", ".ipynb_checkpoints"}
     found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
     return [path for path in found if made.isdisjoint(path.parts) and "cache" not in path.parts[0]]
@@ -250,8 +255,9 @@ def course_files() -> list[Path]:
 def copy_course(folder: Path, requirements: Path) -> None:
     """Make `folder` hold the course's files and no others, with the requirements asked for."""
     files = course_files()
+    wanted = set(files)
     for path in [path for path in folder.rglob("*") if path.is_file()]:
-        if path.relative_to(folder) not in set(files):
+        if path.relative_to(folder) not in wanted:
             path.unlink()
     for name in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -333,6 +339,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--python", nargs="+", default=[here], choices=PYTHONS, help=f"default: {here}")
     add("--requirements", type=Path, default=ROOT / "requirements.txt")
     add("--to", type=Path, default=ROOT / "build" / "classroom", help="the folder to fill")
+    add("--work", type=Path, default=ROOT / "build" / "wheels", help="what is kept between runs")
     add("--rehearse", action="store_true", help="install from it with the network blocked")
     add("--notebook", default="2.2", help="which one the rehearsal runs (default: 2.2)")
     options = parser.parse_args(arguments)
@@ -357,11 +364,12 @@ def main(arguments: list[str] | None = None) -> int:
     folder, started = options.to.absolute(), time.monotonic()
     try:
         check_disk(folder, targets)
+        (folder / "classroom.json").unlink(missing_ok=True)  # written last: half is not whole
         print(f"Filling {folder} for {'; '.join(map(str, targets))}.", flush=True)
         copy_course(folder / "course", options.requirements)
         pages = fallback.write_pages(folder / "course" / "notebooks", folder / "fallback")
         print(f"  fallback: {pages} pages, {size(folder / 'fallback'):,.0f} MB", flush=True)
-        fill_wheels(targets, options.requirements, folder / "wheels", folder.parent / "wheels")
+        fill_wheels(targets, options.requirements, folder / "wheels", options.work)
         held = {}
         for target in targets:
             held.setdefault(target.system, []).append(target.python)

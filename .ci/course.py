@@ -149,6 +149,11 @@ def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
 
 def store(run: Run) -> None:
     """Write a clean run's outputs into notebooks/; any other run is refused in `run.error`."""
+    path = (LAST.parent if run.name == LAST.stem else NOTEBOOKS) / f"{run.name}.ipynb"
+    sources = [cell.source for cell in nbformat.read(path, as_version=4).cells]
+    if sources != [cell.source for cell in run.notebook.cells]:
+        run.error = "not stored: it was edited while it ran"
+        return
     for number, cell in enumerate(code_cells(run.notebook), start=1):
         noise = [content for kind, content in outputs(cell) if kind == "text/stderr"]
         if noise or cell.execution_count != number:
@@ -164,8 +169,7 @@ def store(run: Run) -> None:
     run.notebook.metadata = nbformat.from_dict(
         {"kernelspec": kernel, "language_info": {"name": "python"}}
     )
-    folder = LAST.parent if run.name == LAST.stem else NOTEBOOKS
-    write_notebook(folder / f"{run.name}.ipynb", run.notebook)
+    write_notebook(path, run.notebook)
 
 
 def publish(run: Run) -> None:
@@ -178,7 +182,7 @@ def publish(run: Run) -> None:
     write(BUILD / f"{run.name}.html", page)
 
 
-def report(runs: list[Run], seconds: float) -> None:
+def report(runs: list[Run], seconds: float, jobs: int) -> None:
     """Write build/index.html and build/measured.json, and a table where GitHub shows one."""
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
     machine, today = machine + platform.python_version(), f"{datetime.now():%Y-%m-%d}"
@@ -195,7 +199,8 @@ def report(runs: list[Run], seconds: float) -> None:
     ]
     summary = f"{len(runs)} notebooks in {seconds:.0f} s on {machine}; {today}."
     write(BUILD / "index.html", PAGE.format(summary=summary, rows="\n".join(rows)))
-    measured = {"date": today, "machine": machine, "seconds": round(seconds, 1), "notebooks": {}}
+    measured = {"date": today, "machine": machine, "seconds": round(seconds, 1)}
+    measured |= {"jobs": jobs, "notebooks": {}}
     for run in runs:
         figures = {"seconds": round(run.seconds, 1), "megabytes": round(run.memory)}
         measured["notebooks"][run.name] = {**figures, "tier": run.tier, "ok": not run.error}
@@ -267,7 +272,7 @@ def main() -> int:
     seconds, failed = time.perf_counter() - start, sum(bool(run.error) for run in runs)
     print(f"{len(runs) - failed} of {len(runs)} runs ok in {seconds:.0f} s.", flush=True)
     if not options.stress:
-        report(sorted(runs, key=lambda run: run.name), seconds)
+        report(sorted(runs, key=lambda run: run.name), seconds, options.jobs)
         print(f"Open {BUILD / 'index.html'}")
     return 1 if failed else 0
 

@@ -165,9 +165,13 @@ def _check_place(venv: Path) -> None:
 
 def _create(venv: Path) -> None:
     """Make an empty environment at `venv`, in place of whatever was there."""
-    (venv / STAMP).unlink(missing_ok=True)  # first, so that an interrupted removal is noticed
+    (venv / STAMP).unlink(missing_ok=True)  # first, so that an interruption is noticed
+    old = venv.with_name(f"{venv.name}.old")
+    if old.is_dir():  # its removal was interrupted
+        shutil.rmtree(old)
     if venv.exists():
-        shutil.rmtree(venv)
+        venv.replace(old)  # in one piece, so that half an environment is never left
+        shutil.rmtree(old)
     made = subprocess.run(
         [sys.executable, "-m", "venv", str(venv)], capture_output=True, text=True, check=False
     )

@@ -129,7 +129,7 @@ def check_python() -> Answer:
 def check_checkpoints() -> Answer:
     """Are the shipped checkpoints what the course shipped?"""
     folder = ROOT / "assets" / "checkpoints"
-    repair = "run  git checkout -- assets/checkpoints,  or fetch the course again"
+    repair = "fetch the course again (in a clone:  git checkout -- assets/checkpoints)"
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -174,7 +174,8 @@ def check_ports() -> Answer:
     """Which of the ports that the course's pages name are taken?"""
     taken = [f"{port} ({owner})" for port, owner in PORTS.items() if not can_listen(port)]
     if taken:
-        return "warn", f"taken: {', '.join(taken)}; JupyterLab takes the next, others need --port"
+        others = "JupyterLab and the Narrator take the next, the local servers need --port"
+        return "warn", f"taken: {', '.join(taken)}; {others}"
     return "ok", f"{', '.join(map(str, PORTS))} are free; notebooks take any other"
 
 
@@ -302,7 +303,11 @@ class Asked:
     def __init__(self, command: list[str]) -> None:
         self.deadline = time.monotonic() + LIMIT
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
         )
         self.answers, self.why = {}, ""
 
@@ -317,9 +322,8 @@ class Asked:
                 said, _ = self.process.communicate()
                 self.why = f"no answer in {LIMIT} s: close other programs, and run this again"
             self.process = None
-            self.answers = {
-                n: (state, words) for n, state, words in map(json.loads, said.split("\n")[:-1])
-            }
+            answers = [json.loads(line) for line in said.splitlines() if line.startswith('["')]
+            self.answers = {name: (state, words) for name, state, words in answers}
         state = "warn" if "no answer" in self.why else "missing"
         return self.answers.get(name, (state, self.why))
 
@@ -355,10 +359,13 @@ def check_packages() -> Answer:
     if missing:
         return "missing", (
             f"{len(missing)} of {count} are not installed, such as {missing[0]}: "
-            "run  make environment"
+            "delete .venv, then  make environment  (no network: the classroom's installer again)"
         )
     if other:
-        return "warn", f"{', '.join(other[:3])}: numbers may differ; run  make environment"
+        return (
+            "warn",
+            f"{', '.join(other[:3])}: numbers may differ; delete .venv, then  make environment",
+        )
     return "ok", f"{count} pins, Python {sys.version.split()[0]}"
 
 
@@ -399,7 +406,7 @@ def check_first_answer() -> Answer:
     if abs(similarity - SIMILARITY) > 0.01:
         return (
             "warn",
-            f"similarity {similarity:.2f} instead of {SIMILARITY}: run  make clean course",
+            f"similarity {similarity:.2f} instead of {SIMILARITY}: delete .venv, then  make course",
         )
     return "ok", f"MiniLM: kittens and cats {similarity:.2f}, as in 2.2; {took}"
 

@@ -97,24 +97,23 @@ def main() -> int:
     ]
     if options.path:
         work = [(path, f"{options.path} minutes") for path in paths]
-    if not work:
-        parser.error("no notebook and section begin so")
-    failed, start = 0, time.perf_counter()
+    if not work or options.jobs < 1:
+        parser.error("no notebook and section begin so" if not work else "--jobs is at least 1")
+    start = time.perf_counter()
 
-    def one(job: tuple[Path, str]) -> None:
-        nonlocal failed
+    def one(job: tuple[Path, str]) -> bool:
         if options.path:
             (run, other), said = walk(job[0], options.path), ""
         else:
             run, said, other = restart(*job)
-        failed += bool(run.error)
         caught_up = re.search(r"in (\d+\.\d) s\.$", said)
         seconds = f"{caught_up[1] if caught_up else '':>5} of {run.seconds:5.1f} s"
         result = f"FAILED  {run.error}" if run.error else f"ok  {'; '.join(other)[:300]}"
         print(f"{run.name.split()[0]:<5}{job[1]:<46}{seconds}  {result}", flush=True)
+        return bool(run.error)
 
     with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(one, work))
+        failed = sum(pool.map(one, work))
     print(f"{len(work) - failed} of {len(work)} ok in {time.perf_counter() - start:.0f} s.")
     return int(bool(failed))
 

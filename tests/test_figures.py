@@ -15,7 +15,7 @@ import figures
 
 CATALOG = tomllib.loads((ROOT / figures.CATALOG).read_text(encoding="utf-8"))
 RUN = {
-    "seconds": 31.0,
+    "jobs": 1,
     "notebooks": {
         "2.2. Embeddings": {"seconds": 31, "megabytes": 940, "tier": "micro", "ok": True}
     },
@@ -61,13 +61,17 @@ def test_a_measurement_reaches_catalog_notebook_and_readme_and_keeps_comments(co
     [
         ({"ok": False}, "nothing is taken"),
         ({"tier": "small"}, "nothing is taken"),
-        ({"seconds": 60.0}, "side by side"),
     ],
 )
-def test_what_is_no_measurement_of_a_notebook_alone_is_refused(copy, change, said):
+def test_what_is_no_measurement_of_a_notebook_is_refused(copy, change, said):
     figure = RUN["notebooks"]["2.2. Embeddings"] | change
     with pytest.raises(ValueError, match=said):
         figures.measured(copy, RUN | {"notebooks": {"2.2. Embeddings": figure}})
+
+
+def test_notebooks_that_shared_the_cores_are_not_taken(copy):
+    with pytest.raises(ValueError, match="with --jobs 1"):
+        figures.measured(copy, RUN | {"jobs": 2})
 
 
 def test_the_download_counts_every_checkpoint_that_a_page_loads():

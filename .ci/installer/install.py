@@ -26,13 +26,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Install the course from this folder, offline.")
     parser.add_argument("--to", type=Path, default=Path.home() / "Introduction-to-LLMs")
     options = parser.parse_args()
+    options.to = options.to.expanduser().resolve()
     try:
+        if not (HERE / "classroom.json").is_file():
+            raise OSError("this folder is not finished. Run `make classroom` once more.")
+        if HERE in (options.to, *options.to.parents):
+            raise OSError("it would lie in this folder itself. Choose another: --to FOLDER")
         held = json.loads((HERE / "classroom.json").read_text(encoding="utf-8"))["wheels"]
         system = this_system()
         if system not in held:
             raise OSError(
                 f"this folder holds packages for {', '.join(held)}, and this machine is {system}. "
-                f"Ask your instructor for: make classroom, with --platform {system}"
+                f"Ask your instructor for {system}; where no torch exists for it (an Intel Mac, "
+                "Windows on ARM), share a machine or open fallback/index.html"
             )
         python = f"{sys.version_info[0]}.{sys.version_info[1]}"
         if python not in held[system]:
@@ -110,8 +116,9 @@ def copy(course: Path, place: Path) -> None:
 
     Raises OSError where the course is not whole, or `place` is somebody's other folder.
     """
-    files = [path for path in sorted(course.rglob("*")) if path.is_file()]
-    if not (course / "requirements.txt").is_file():
+    ours = course / "requirements.txt"  # first: by it an interrupted copy knows its folder again
+    files = [path for path in sorted(course.rglob("*"), key=lambda p: p != ours) if path.is_file()]
+    if not ours.is_file():
         raise OSError(f"{course} does not hold the course. Copy the whole folder once more.")
     if place.exists() and any(place.iterdir()) and not (place / "requirements.txt").is_file():
         raise OSError(f"{place} is another folder. Choose a new one: --to FOLDER")

@@ -1,9 +1,8 @@
 #!/bin/sh
 # Linux and macOS: `sh install.sh`. Any Python 3 begins; install.py then looks for one that fits.
-cd "$(dirname "$0")" || exit 1
 for python in python3 python3.13 python3.12 python3.11; do
   if "$python" -c "" 2> /dev/null; then
-    exec "$python" install.py "$@"
+    exec "$python" "$(dirname "$0")/install.py" "$@"
   fi
 done
 echo "There is no Python here. Install Python 3.11, 3.12 or 3.13 (https://www.python.org/downloads/)"

@@ -72,7 +72,7 @@ def passages(axes: "Axes", rows: list[tuple[str, str]], width: int = 62, lines: 
         said = "".join(
             c if c.isprintable() and (c < "\u0250" or c == "…") else "\ufffd" for c in said
         )
-        short = "\n".join(textwrap.wrap(said, width, max_lines=lines, placeholder=" …"))
+        short = "\n".join(textwrap.wrap(said.strip(), width, max_lines=lines, placeholder=" …"))
         axes.text(0, at, name, va="top", weight="bold", color="#0072B2")
         axes.text(0, at + 0.2, short, va="top", size=9, parse_math=False)
 
