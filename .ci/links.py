@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(words(path), encoding="utf-8")
         try:
-            return subprocess.call(["lychee", *OPTIONS, *arguments, "."], cwd=folder)
+            return subprocess.call(["lychee", "--hidden", *OPTIONS, *arguments, "."], cwd=folder)
         except FileNotFoundError:
             print("lychee is not here: pip install -r .ci/requirements-links.txt", file=sys.stderr)
             return 2

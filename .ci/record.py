@@ -20,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,11 +30,20 @@ from record_cells import CELLS, GEMINI
 ROOT = Path(__file__).resolve().parent.parent
 REAL = ROOT / "assets" / "real"
 MOST = 3_000_000  # bytes of all records together, so that a clone stays small
-SECONDS = 1800  # for one role, its download included
+SECONDS = 600  # for one role, its download included
 HUB, GOOGLE = "https://huggingface.co", "https://generativelanguage.googleapis.com"
 KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 THEIRS = (*KEYS, "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "GITHUB_TOKEN", "GH_TOKEN")
-SAME = ("checkpoint", "commit", "weights", "versions", "code", "answers")  # else it is a new one
+SAME = (
+    "checkpoint",
+    "commit",
+    "weights",
+    "versions",
+    "code",
+    "answers",
+    "licence",
+    "task",
+)  # else it is a new one
 # The README's place for one sentence, which is there as long as there is a record.
 PLACE = "<!-- .ci/record.py: what the real ones answered -->"
 LINK = "What they answered in our last record is [here](assets/real/README.md)."
@@ -41,7 +52,9 @@ LINK = "What they answered in our last record is [here](assets/real/README.md)."
 def is_here(address: str) -> bool:
     """Whether an address is one of this machine's own."""
     host = urlsplit(address).hostname or ""
-    return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
+    with suppress(ValueError):  # a name is no number
+        return ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
 
 
 def write(path: Path, content: str) -> None:
@@ -90,7 +103,7 @@ def one(role: str, tier: str, real: Path, hub_home: Path | None) -> tuple[str, d
             return f"not done after {SECONDS // 60} minutes", {}
         if ran.returncode:
             said = ran.stderr.strip().splitlines() or [f"it ended with {ran.returncode}"]
-            return without_keys(said[-1][:300]), {}
+            return without_keys(said[-1])[:300], {}
         return take(role, Path(made), target, real, rehearsal=hub_home is not None)
 
 
@@ -204,7 +217,10 @@ def publish(real: Path, readme: Path | None) -> int:
     if size(real) > MOST:
         raise ValueError(f"{real} holds over {MOST / 1e6:.0f} MB: remove what is not a record's.")
     if found:
-        write(real / "README.md", page(sorted(found, key=lambda record: order[record["role"]])))
+        write(
+            real / "README.md",
+            page(sorted(found, key=lambda record: order.get(record["role"], len(order)))),
+        )
     if readme:
         link_to_page(readme, bool(found))
     return len(found)
@@ -227,7 +243,7 @@ def report(rows: list[tuple[str, str, dict]]) -> str:
     lines = ["| role | checkpoint | time | memory | result |", "|---|---|---:|---:|---|"]
     for role, became, record in rows:
         figures = f"{record['seconds']} s | {record['peak_memory_mb']:,} MB" if record else "|"
-        lines.append(f"| {role} | {record.get('checkpoint', '')} | {figures} | {became} |")
+        lines.append(f"| {role} | {record.get('checkpoint', '')} | {figures} | {plain(became)} |")
     return "\n".join(lines)
 
 
@@ -251,6 +267,9 @@ def main() -> int:
     real, hub_home = REAL, None
     if options.rehearse:
         real = options.rehearse.resolve()
+        if key() and not is_here(google):
+            parser.error("a rehearsal must not ask the real Gemini: unset its key, or set "
+                         "GOOGLE_GEMINI_BASE_URL to a server on this machine")  # fmt: skip
         if not is_here(hub):
             parser.error(f"--rehearse is for a Hub on this machine, and HF_ENDPOINT is {hub}")
         if real.is_relative_to(ROOT / "assets"):

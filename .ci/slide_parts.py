@@ -282,8 +282,13 @@ def _lead(item: str) -> str:
     return f"{first} {rest[0]}" if named else first
 
 
-def table(rows: list[list[str]], room: float = 530) -> list[Box]:
-    """A table, its first row the head, cut between rows where it is too high for a slide."""
+def table(
+    rows: list[list[str]], room: float = 530, cell: Callable[[str], str] | None = None
+) -> list[Box]:
+    """A table, its first row the head, cut between rows where it is too high for a slide.
+
+    cell: makes HTML of a cell; Markdown's if it is not given.
+    """
     size, line = 24, 32
     head, *body = rows
     longest = [max(len(plain(row[c])) for row in rows) for c in range(len(head))]
@@ -299,15 +304,17 @@ def table(rows: list[list[str]], room: float = 530) -> list[Box]:
     boxes, chunk = [], []
     for row in [*body, None]:
         if row is None or sum(map(height, [head, *chunk, row])) > room:
-            boxes.append(Box(_table(head, chunk), sum(map(height, [head, *chunk])) + 12))
+            boxes.append(
+                Box(_table(head, chunk, cell or inline), sum(map(height, [head, *chunk])) + 12)
+            )
             chunk = []
         chunk.append(row)
     return boxes
 
 
-def _table(head: list[str], body: list[list[str]]) -> str:
+def _table(head: list[str], body: list[list[str]], content: Callable[[str], str]) -> str:
     def row(cells: list[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{inline(cell)}</{tag}>" for cell in cells) + "</tr>"
+        return "<tr>" + "".join(f"<{tag}>{content(cell)}</{tag}>" for cell in cells) + "</tr>"
 
     top = f"<thead>{row(head, 'th')}</thead>" if any(head) else ""
     return f"<table>{top}<tbody>{''.join(row(cells, 'td') for cells in body)}</tbody></table>"
@@ -370,7 +377,7 @@ def outputs_of(cell: NotebookNode, alt: str) -> list[Box]:
             rows = re.findall(r"<tr.*?</tr>", content, re.DOTALL)
             cells = [re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
             cells = [[html.unescape(cell).strip() for cell in row] for row in cells]
-            boxes += table(cells[:9])
+            boxes += table(cells[:9], cell=html.escape)  # a model's words are no markup
         elif content.strip() and (kind == "text/stdout" or (kind == "text/plain" and not rich)):
             boxes.append(text_output(content))
     for box in boxes:

@@ -53,7 +53,12 @@ def tale(split: str, number: int) -> Task:
 
 
 def questions(split: str, places: Collection[str]) -> Iterator[Task]:
-    """Questions about some places, without end: when they open and close, where they are."""
+    """Questions about some places, without end: when they open and close, where they are.
+
+    Raises ValueError, when the first is asked for, where one is no place of the town.
+    """
+    if not places or set(places) - set(PLACES):
+        raise ValueError(f"Ask about places of the town: {', '.join(PLACES)}.")
     number = 0
     while True:
         one = task(seed(split, number), "town")

@@ -350,6 +350,8 @@ def known(role: str) -> tuple[int, float]:
     """Steps and minutes of a role's training as its card tells: the plan's estimate."""
     if role == "eyes":
         return EYES_STEPS, EYES_MINUTES
+    if not (CHECKPOINTS / role / "training.json").is_file():  # a new role: nobody knows yet
+        return 5_000, 60.0
     log = json.loads((CHECKPOINTS / role / "training.json").read_text("utf-8"))
     card = (CHECKPOINTS / role / "README.md").read_text("utf-8")
     slowly = re.search(r"all about (\d+) minutes", card)  # where it was trained on something faster
@@ -395,11 +397,14 @@ class Training:
         command += [f"--build={place.build / role}", f"--output={place.into / role}"]
         command += ["--smoke"] if place.smoke else []
         threads = {"OMP_NUM_THREADS": str(cores), "TOKENIZERS_PARALLELISM": "false"}
+        told = {"COURSE_PROGRESS": str(self.told)}
+        # Its states are for this recipe: of an older one they would pass for what this one makes.
+        told["COURSE_RECIPE"] = self.recipe
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 command,
                 cwd=RECIPES,
-                env=os.environ | threads | {"COURSE_PROGRESS": str(self.told)},
+                env=os.environ | threads | told,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -583,7 +588,8 @@ def table(lines: list[dict]) -> str:
     for line in lines:
         role, own = line["role"], {}
         if line["targets"]:
-            own = figures(role, CHECKPOINTS / role)
+            with suppress(OSError, ValueError):  # a new role, or a figure its card lacks as yet
+                own = figures(role, CHECKPOINTS / role)
         minutes = (f"{line['minutes']:.1f}", f"{known(role)[1]:.0f}")
         if not line["targets"]:
             told = [("loss", line["loss"]), *line["metrics"].items()]
@@ -592,7 +598,16 @@ def table(lines: list[dict]) -> str:
             value = line["metrics"][name]
             sign = "≤" if at_most(name) else "≥"
             got = f"{value:g}" + ("" if holds(name, value, limit) else " ✗")
-            rows.append((role, name, f"{sign} {limit:g}", got, f"{own[name]:g}", *minutes))
+            rows.append(
+                (
+                    role,
+                    name,
+                    f"{sign} {limit:g}",
+                    got,
+                    f"{own[name]:g}" if name in own else "–",
+                    *minutes,
+                )
+            )
     for before, row in reversed(list(zip(rows, list(enumerate(rows))[1:], strict=False))):
         number, row = row
         if row[0] == before[0]:  # each role's name and minutes once
@@ -610,9 +625,11 @@ def ship(lines: list[dict], place: Place) -> list[str]:
     for line in lines:
         role = line["role"]
         made = place.into / role
-        if role == "eyes" or not made.is_dir():
+        weights = weights_of(role, place.into, place.build)
+        if role == "eyes" or weights is None:
             continue
-        if not line["reached"] or not line["targets"]:
+        whole = (made / "README.md").is_file() and sha256(weights) == line["weights"]
+        if not whole or not line["reached"] or not line["targets"]:
             kept.append(role)
             continue
         beside, old = CHECKPOINTS / f".{role}-new", CHECKPOINTS / f".{role}-old"
@@ -685,7 +702,9 @@ def main(arguments: list[str] | None = None) -> int:
     asked = args.roles or list(ROLES)
     roles = [r for r in ROLES if r in asked or any(r in ROLES[one].after for one in asked)]
     place.build.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has not both; a lost connection is the second
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: sys.exit(143))
     try:
         with filelock.FileLock(place.build / "rebuild.lock", timeout=0):
             failed = rebuild(roles, place, cores)

@@ -389,6 +389,8 @@ def trained(trainer: TimedTrainer, *more: Callable) -> list[dict]:
     kinds = type(trainer), type(trainer.model), type(data), TimedTrainer, *more
     settings = {k: v for k, v in trainer.args.to_dict().items() if not k.endswith("_dir")}
     settings |= {"processes": PROCESSES} if PROCESSES > 1 else {}
+    if recipe := os.environ.get("COURSE_RECIPE"):  # rebuild.py's hash of all that decides
+        settings["recipe"] = recipe
     folder = made_for(
         Path(trainer.args.output_dir),
         code=[source(inspect.getfile(kind)) for kind in kinds],
