@@ -247,6 +247,35 @@ def test_a_folder_of_somebody_elses_is_left_alone(folder, tmp_path):
     assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
 
 
+def test_a_copy_that_was_interrupted_goes_on(folder, tmp_path, monkeypatch):
+    mine, copied = tmp_path / "mine", []
+
+    def stops(source: Path, target: Path) -> None:
+        copied.append(shutil.copyfile(source, target))
+        if len(copied) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(install.shutil, "copy", stops)
+        with pytest.raises(KeyboardInterrupt):
+            install.copy(folder / "course", mine)
+    install.copy(folder / "course", mine)
+    names = {path.relative_to(folder / "course") for path in (folder / "course").rglob("*")}
+    assert len(names) > 4
+    assert {path.relative_to(mine) for path in mine.rglob("*")} >= names
+
+
+def test_a_folder_whose_filling_was_interrupted_says_so(folder, tmp_path):
+    held = (folder / "classroom.json").read_text()
+    (folder / "classroom.json").unlink()
+    try:
+        assert "is not finished" in install_from(folder, tmp_path / "course").stderr
+    finally:
+        (folder / "classroom.json").write_text(held)
+    inside = install_from(folder, folder / "course" / "mine")
+    assert "lie in this folder itself" in inside.stderr
+
+
 @pytest.mark.skipif(os.name == "nt" or not shutil.which("sh"), reason="needs a shell")
 def test_the_starter_finds_a_python_and_passes_its_words_on(folder):
     said = subprocess.run(

@@ -107,6 +107,18 @@ def test_store_writes_the_outputs_of_a_clean_run_and_of_no_other(course):
     assert sources(course.folder) == after, "storing twice gave two files"
 
 
+def test_what_was_edited_while_it_ran_is_not_overwritten(course):
+    path = course.folder / "notebooks/4. Edited.ipynb"
+    edit = """file = __import__("pathlib").Path("4. Edited.ipynb")
+file.write_text(file.read_text().replace("first" + " word", "last word"));"""
+    cells = [new_code_cell("'first word'"), new_code_cell(edit)]
+    nbformat.write(new_notebook(cells=cells), path)
+    run = course("--store", "4")
+    assert run.returncode == 1
+    assert "not stored: it was edited while it ran" in run.stdout
+    assert nbformat.read(path, as_version=4).cells[0].source == "'last word'"
+
+
 def test_store_is_refused_on_another_tier(course):
     run = course("--store", COURSE_TIER="full")
     assert run.returncode == 2
