@@ -29,7 +29,7 @@ stress: environment ## run the notebooks three times, shuffled: do their outputs
 	@$(VENV_PYTHON) .ci/course.py --stress 3
 
 figures: environment ## measure what each notebook takes, and write it wherever it is said
-	@$(VENV_PYTHON) .ci/course.py --jobs 1
+	@COURSE_TIER=micro $(VENV_PYTHON) .ci/course.py --jobs 1
 	@$(VENV_PYTHON) .ci/figures.py --measured
 
 bench: environment ## time the course against its imports alone: within 210 s, and 4 times

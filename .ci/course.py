@@ -246,8 +246,12 @@ def main() -> int:
     runs, first = [], {}
     lock, start = threading.Lock(), time.perf_counter()
 
+    stopped = threading.Event()
+
     def one(path: Path) -> None:
         run = execute(path)
+        if stopped.is_set():
+            return
         if options.store and not run.error:
             store(run)
         if options.stress and not run.error:
@@ -263,12 +267,14 @@ def main() -> int:
             )
             print(f"{line} MB  {'FAILED  ' + run.error if run.error else 'ok'}", flush=True)
 
-    try:
-        with ThreadPoolExecutor(options.jobs) as pool:
+    with ThreadPoolExecutor(options.jobs) as pool:
+        try:
             list(pool.map(one, work))
-    except KeyboardInterrupt:
-        print("Stopped: nothing more was written, and the kernels end with this process.")
-        os._exit(130)
+        except KeyboardInterrupt:  # here, since leaving the pool would wait for what runs
+            stopped.set()
+            print("Stopped: nothing more was written, and the kernels end with this process.")
+            sys.stdout.flush()
+            os._exit(130)
     seconds, failed = time.perf_counter() - start, sum(bool(run.error) for run in runs)
     print(f"{len(runs) - failed} of {len(runs)} runs ok in {seconds:.0f} s.", flush=True)
     if not options.stress:

@@ -74,7 +74,7 @@ def bring_up_to_date(venv: Path, files: list[Path], wheels: Path | None = None) 
     held = requirements_held(venv)
     first = files[0].name
     if held.get(first) != wanted[first]:
-        _check_place(venv)
+        _check_place(venv, offline=wheels is not None)
         print(f"Making {venv} with Python {sys.version.split()[0]}. Once; it takes some minutes.")
         _create(venv)
         held = {}
@@ -103,7 +103,7 @@ def requirements_held(venv: Path) -> dict[str, str]:
     try:
         stamp = json.loads((venv / STAMP).read_text(encoding="utf-8"))
         version = subprocess.run(
-            [str(python_of(venv)), "-c", "import sys, pip; print(sys.version)"],
+            [str(python_of(venv)), "-c", "import sys, pip; print(*sys.version_info[:2])"],
             capture_output=True,
             text=True,
             timeout=60,
@@ -141,7 +141,7 @@ def _continue_with_another_python(arguments: list[str] | None) -> int:
     return 1
 
 
-def _check_place(venv: Path) -> None:
+def _check_place(venv: Path, offline: bool = False) -> None:
     """Raise OSError where an environment cannot be made, or something of the reader's would go."""
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         package = f"python3.{sys.version_info.minor}-venv"
@@ -154,7 +154,8 @@ def _check_place(venv: Path) -> None:
         )
     if venv.is_dir() and any(venv.iterdir()) and not (venv / "pyvenv.cfg").is_file():
         raise OSError(f"{venv} is no virtual environment. Move it away and run the command again.")
-    needed = NEEDED_GB["cuda" if sys.platform == "linux" and has_nvidia_card() else "cpu"]
+    cuda = sys.platform == "linux" and has_nvidia_card() and not offline  # a class gets the CPU's
+    needed = NEEDED_GB["cuda" if cuda else "cpu"]
     free = shutil.disk_usage(venv.parent).free / 1e9
     if free < needed and not venv.is_dir():
         raise OSError(
@@ -173,7 +174,11 @@ def _create(venv: Path) -> None:
         venv.replace(old)  # in one piece, so that half an environment is never left
         shutil.rmtree(old)
     made = subprocess.run(
-        [sys.executable, "-m", "venv", str(venv)], capture_output=True, text=True, check=False
+        # Of an activated environment the Python behind it: its own has just gone.
+        [getattr(sys, "_base_executable", sys.executable), "-m", "venv", str(venv)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if made.returncode:
         last = (made.stderr or made.stdout).strip().splitlines()[-1:]
@@ -253,7 +258,7 @@ def _compile(venv: Path) -> None:
 def _write_stamp(venv: Path, held: dict[str, str]) -> None:
     """Write the stamp of a finished environment, whole or not at all."""
     python = subprocess.check_output(
-        [str(python_of(venv)), "-c", "import sys; print(sys.version)"], text=True
+        [str(python_of(venv)), "-c", "import sys; print(*sys.version_info[:2])"], text=True
     ).strip()
     stamp = {"python": python, "place": str(venv), "requirements": held}
     beside = venv / (STAMP + ".new")

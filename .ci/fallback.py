@@ -49,7 +49,8 @@ def write_pages(notebooks: Path, folder: Path) -> int:
     for old in folder.glob("*.html"):
         old.unlink()
     rows = []
-    for path in sorted(notebooks.glob("*.ipynb")):
+    last = notebooks.parent.glob("assets/recipes/Build_an_LLM.ipynb")
+    for path in [*sorted(notebooks.glob("*.ipynb")), *last]:
         notebook = nbformat.read(path, as_version=4)
         (folder / f"{path.stem}.html").write_text(page(notebook, path), encoding="utf-8")
         title, link = html.escape(path.stem.replace("_", " ")), quote(f"{path.stem}.html")
@@ -71,9 +72,13 @@ def page(notebook: NotebookNode, path: Path) -> str:
     exporter = HTMLExporter(raw_template=TEMPLATE)
     text, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
     # Links between pages lead to pages.
-    text = re.sub(r'href="(?:\.\./assets/)?glossary\.md(#[^"]*)?"', r'href="glossary.html\1"', text)
+    text = re.sub(
+        r'href="(?:(?:\.\./)+(?:assets/)?)?glossary\.md(#[^"]*)?"', r'href="glossary.html\1"', text
+    )
     return re.sub(
-        r'href="(?:\.\./notebooks/)?([^":/]+)\.ipynb(#[^"]*)?"', r'href="\1.html\2"', text
+        r'href="(?:(?:\.\./)+(?:notebooks|assets/recipes)/)?([^":/]+)\.ipynb(#[^"]*)?"',
+        r'href="\1.html\2"',
+        text,
     )
 
 

@@ -57,7 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--outputs", action="store_true", help="keep the stored outputs")
     parser.add_argument("--into", type=Path, default=ROOT / "build" / "handout")
     options = parser.parse_args(arguments)
-    paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    last = ROOT / "assets" / "recipes" / "Build_an_LLM.ipynb"
+    paths = [*sorted((ROOT / "notebooks").glob("*.ipynb")), last]
     wanted = [p for p in paths if not options.names or p.stem.startswith(tuple(options.names))]
     if not wanted:
         names = ", ".join(path.stem.split(" ")[0] for path in paths)
@@ -68,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
         notebook = handout(nbformat.read(path, as_version=4), options.outputs)
         nbformat.write(notebook, options.into / path.name)
     print(f"{len(wanted)} notebooks without answers in {options.into}.")
-    print("Lay them over those in the folder `notebooks` of the copy that the class gets.")
+    print("Lay them over those in the folder `notebooks` of the copy that the class gets,")
+    print(f"and {last.name} over the one in `assets/recipes`.")
     return 0
 
 

@@ -85,7 +85,6 @@ def main() -> int:
     os.environ |= {"COURSE_TIER": "micro", "CI": "true"}  # what the stored outputs come from
     if sys.platform == "win32":  # pyzmq needs an event loop that can watch sockets
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
-    share_cores(options.jobs)
     wanted = tuple(options.names) or ("",)
     paths = [p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if p.stem.startswith(wanted)]
     every = options.all or options.section != ""
@@ -99,6 +98,7 @@ def main() -> int:
         work = [(path, f"{options.path} minutes") for path in paths]
     if not work or options.jobs < 1:
         parser.error("no notebook and section begin so" if not work else "--jobs is at least 1")
+    share_cores(options.jobs)
     start = time.perf_counter()
 
     def one(job: tuple[Path, str]) -> bool:

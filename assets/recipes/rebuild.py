@@ -448,7 +448,10 @@ class Training:
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(60)
         with suppress(ProcessLookupError):  # with what it has started
-            os.killpg(self.process.pid, signal.SIGKILL)
+            if hasattr(os, "killpg"):  # not on Windows
+                os.killpg(self.process.pid, signal.SIGKILL)
+            else:
+                self.process.kill()
         self.process.wait()
         self.bar.close()
 
