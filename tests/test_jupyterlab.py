@@ -68,7 +68,10 @@ def address(server: subprocess.Popen, runtime: Path, log) -> tuple[str, str]:
 
 def test_run_all_shows_figures_and_a_player_and_no_error(course, lab, open_page):
     home, token = lab
-    page = open_page(f"{home}lab/tree/notebooks/{quote(NAME)}.ipynb?token={token}")
+    page = open_page("about:blank")
+    # JupyterLab draws the cells that are in sight: in a window as high as the page, all of them.
+    page.set_viewport_size({"width": 1200, "height": 30_000})
+    page.goto(f"{home}lab/tree/notebooks/{quote(NAME)}.ipynb?token={token}")
     page.set_default_timeout(1_000 * SECONDS)
     notebook = page.locator(".jp-NotebookPanel")
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
@@ -89,8 +92,6 @@ def test_run_all_shows_figures_and_a_player_and_no_error(course, lab, open_page)
     drawn = sum(len(images(cell)) for cell in code_cells(ran))
     assert drawn > 5
 
-    # JupyterLab draws the cells that are in sight: in a window as high as the page, all of them.
-    page.set_viewport_size({"width": 1200, "height": 30_000})
     page.wait_for_function(
         "n => document.querySelectorAll('.jp-OutputArea-output img').length == n", arg=drawn
     )
