@@ -81,6 +81,7 @@ def a_small_course(place: Path) -> Iterator[Callable]:
 
     def filled(*options: str) -> Path:
         where = ["--requirements", str(requirements), "--to", str(place / "build/class room")]
+        where += ["--work", str(place / "build/wheels")]
         assert classroom.main([*where, *options]) == 0
         return place / "build/class room"
 
@@ -230,7 +231,8 @@ def test_a_machine_for_which_there_is_nothing_is_told_what_to_ask_for(folder, tm
     (folder / "classroom.json").write_text(json.dumps({"wheels": held}))
     refused = install_from(folder, tmp_path / "course")
     assert refused.returncode == 1
-    assert f"--platform {SYSTEM}" in refused.stderr
+    assert f"Ask your instructor for {SYSTEM}" in refused.stderr
+    assert "fallback/index.html" in refused.stderr
     assert "Traceback" not in refused.stderr
     (folder / "classroom.json").write_text(json.dumps({"wheels": {SYSTEM: ["3.99"]}}))
     refused = install_from(folder, tmp_path / "course")
