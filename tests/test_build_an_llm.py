@@ -201,11 +201,16 @@ def test_what_is_served_answers_rightly_and_says_who_answers(run):
     lines = [line for line in dict(outputs(cell))["text/stdout"].splitlines() if "?" in line]
     tasks = [task(seed("test", number), "town") for number in range(400)]
     checks = {one.messages[-1]["content"]: one.right for one in tasks}
-    assert len(lines) == 2
+    right = {}
     for line in lines:
         question, answer, who = re.fullmatch(r"(.+\?) +(.+) — (.+)", line).groups()
-        assert checks[question](answer), line
+        right[question] = checks[question](answer)
         assert who == "local: my-first-llm"
+    assert right == {
+        "Where is the gallery?": True,
+        "When does the museum open?": True,
+        "Where is the cinema?": False,  # kept back in the tuning, as the page says
+    }
 
 
 def test_a_folder_that_is_no_model_is_refused_in_a_sentence(tmp_path):

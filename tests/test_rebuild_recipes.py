@@ -258,7 +258,7 @@ def test_one_that_fails_is_quoted_and_does_not_stop_the_others(tmp_path: Path, m
 
 def test_only_what_reached_its_targets_takes_the_place_of_a_checkpoint(tmp_path: Path, monkeypatch):
     shipped, into = tmp_path / "checkpoints", tmp_path / "into"
-    for role in ("matcher", "captioner"):
+    for role in ("matcher", "captioner", "classifier"):
         shutil.copytree(rebuild.CHECKPOINTS / role, shipped / role)
         shutil.copytree(rebuild.CHECKPOINTS / role, into / role)
         (into / role / "README.md").write_text("new", "utf-8")
@@ -266,14 +266,25 @@ def test_only_what_reached_its_targets_takes_the_place_of_a_checkpoint(tmp_path:
         monkeypatch.setattr(module, "CHECKPOINTS", shipped)
     monkeypatch.setattr(training, "MANIFEST", shipped / "manifest.json")
     place = rebuild.Place(tmp_path / "build", into, tmp_path / "journal")
-    line = {"targets": {"true": 0.9}}
-    lines = [line | {"role": "matcher", "reached": True}]
-    lines += [line | {"role": "captioner", "reached": False}]
-    assert rebuild.ship(lines, place) == ["captioner"]
+    reached = {"matcher": True, "captioner": False, "classifier": True}
+    lines = [
+        {
+            "role": role,
+            "reached": reached[role],
+            "targets": {"true": 0.9},
+            "weights": rebuild.sha256(into / role / "model.safetensors"),
+        }
+        for role in reached
+    ]
+    with (into / "classifier/model.safetensors").open("ab") as file:
+        file.write(b"other weights than those that were measured")
+    assert rebuild.ship(lines, place) == ["captioner", "classifier"]
     assert (shipped / "matcher/README.md").read_text("utf-8") == "new"
     assert (shipped / "captioner/README.md").read_text("utf-8") != "new"
+    assert (shipped / "classifier/README.md").read_text("utf-8") != "new"
     assert sorted(path.name for path in shipped.iterdir()) == [
         "captioner",
+        "classifier",
         "manifest.json",
         "matcher",
     ]
