@@ -26,6 +26,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "install
 
 import fallback
 from environment import CPU_BUILDS, ROOT, _answers, python_of
+from files import write
 from install import sha256, this_system
 
 # What pip calls the machines, newest first, and what is different there for a package's conditions.
@@ -264,14 +265,6 @@ def copy_course(folder: Path, requirements: Path) -> None:
         shutil.copy(ROOT / name, folder / name)
     shutil.copy(requirements, folder / "requirements.txt")
     print(f"  course: {len(files)} files, {size(folder):,.0f} MB")
-
-
-def write(path: Path, content: str) -> None:
-    """Write beside and rename: half a file is never taken for a whole one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(content, encoding="utf-8", newline="\n")
-    beside.replace(path)
 
 
 def lines_of(path: Path) -> list[str]:

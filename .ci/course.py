@@ -29,6 +29,7 @@ from urllib.parse import quote
 import nbformat
 import needs
 import psutil
+from files import write
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from outputs import WIDGET, code_cells, differences, outputs, tags, text
@@ -132,14 +133,6 @@ def execute(path: Path, timed: bool = False, notebook: nbformat.NotebookNode | N
     if found := re.search(r"\btier\W+(micro|small|full)\b", said, re.IGNORECASE):
         run.tier = found.group(1)
     return run
-
-
-def write(path: Path, content: str) -> None:
-    """Write beside and rename: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(content, encoding="utf-8", newline="\n")
-    beside.replace(path)
 
 
 def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:

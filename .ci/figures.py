@@ -17,7 +17,8 @@ from pathlib import Path
 
 import nbformat
 import tomlkit
-from course import BUILD, LAST, NOTEBOOKS, ROOT, write, write_notebook
+from course import BUILD, LAST, NOTEBOOKS, ROOT, write_notebook
+from files import write
 from outputs import code_cells, tags
 
 CATALOG = Path("notebooks/helpers/catalog.toml")

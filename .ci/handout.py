@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+from files import named
 from nbformat import NotebookNode
 from outputs import tags
 
@@ -59,10 +60,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     last = ROOT / "assets" / "recipes" / "Build_an_LLM.ipynb"
     paths = [*sorted((ROOT / "notebooks").glob("*.ipynb")), last]
-    wanted = [p for p in paths if not options.names or p.stem.startswith(tuple(options.names))]
-    if not wanted:
-        names = ", ".join(path.stem.split(" ")[0] for path in paths)
-        print(f"No notebook begins with {' or '.join(options.names)}. There are: {names}")
+    try:
+        wanted = named(paths, options.names)
+    except ValueError as problem:
+        print(problem)
         return 1
     options.into.mkdir(parents=True, exist_ok=True)
     for path in wanted:

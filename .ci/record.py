@@ -25,6 +25,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from files import write
 from record_cells import CELLS, GEMINI
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,13 +56,6 @@ def is_here(address: str) -> bool:
     with suppress(ValueError):  # a name is no number
         return ip_address(host).is_loopback
     return host == "localhost" or host.endswith(".localhost")
-
-
-def write(path: Path, content: str) -> None:
-    """Write beside and rename: a reader never sees half a file."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(content, encoding="utf-8", newline="\n")
-    beside.replace(path)
 
 
 def size(folder: Path) -> int:

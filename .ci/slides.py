@@ -27,6 +27,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import nbformat
+from files import named
 from jinja2 import Environment, FileSystemLoader
 from nbformat import NotebookNode
 from outputs import tags
@@ -381,10 +382,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--into", type=Path, default=ROOT / "build" / "slides")
     options = parser.parse_args(arguments)
     paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    wanted = [p for p in paths if not options.names or p.stem.startswith(tuple(options.names))]
-    if not wanted:
-        names = ", ".join(path.stem.split(" ")[0] for path in paths)
-        print(f"No notebook begins with {' or '.join(options.names)}. There are: {names}")
+    try:
+        wanted = named(paths, options.names)
+    except ValueError as problem:
+        print(problem)
         return 1
     options.into.mkdir(parents=True, exist_ok=True)
     for path in wanted:
