@@ -1,6 +1,7 @@
 # The course's commands: `make help` lists them. They need Python 3.11 to 3.13, make and git, no more.
 
 PYTHON ?= python3
+ROUNDS ?= 20
 VENV_PYTHON := .venv/bin/python
 
 # In a container one is often root, which JupyterLab takes for a mistake.
@@ -25,8 +26,8 @@ lab: environment ## open the notebooks in JupyterLab, on this machine only
 refresh: environment ## run every notebook and store its outputs in it, for maintainers
 	@$(VENV_PYTHON) .ci/course.py --store
 
-stress: environment ## run the notebooks three times, shuffled: do their outputs stay the same?
-	@$(VENV_PYTHON) .ci/course.py --stress 3
+stress: environment ## run the notebooks twenty times, shuffled: do their outputs stay the same?
+	@$(VENV_PYTHON) .ci/course.py --stress $(ROUNDS)
 
 figures: environment ## measure what each notebook takes, and write it wherever it is said
 	@COURSE_TIER=micro $(VENV_PYTHON) .ci/course.py --jobs 1

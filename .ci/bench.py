@@ -19,7 +19,8 @@ from datetime import datetime
 from pathlib import Path
 
 import nbformat
-from course import NOTEBOOKS, ROOT, Run, execute, share_cores, write_notebook
+from course import NOTEBOOKS, ROOT, Run, execute, longest_first, share_cores, write_notebook
+from files import named
 from outputs import code_cells
 
 SECONDS, TIMES, JOBS = 210, 4, 2
@@ -82,11 +83,12 @@ def slowest(run: Run, count: int = 3) -> str:
 def main() -> int:
     """Measure and tell; 0 when nothing failed and both limits are kept, else 1."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", help="beginnings of notebook names (none: all)")
-    wanted = tuple(parser.parse_args().names) or ("",)
-    paths = sorted(path for path in NOTEBOOKS.glob("*.ipynb") if path.stem.startswith(wanted))
-    if not paths:
-        parser.error(f"no notebook in {NOTEBOOKS} begins with {' or '.join(wanted)!r}")
+    parser.add_argument("names", nargs="*", help="numbers or beginnings of names (none: all)")
+    try:
+        paths = named(sorted(NOTEBOOKS.glob("*.ipynb")), parser.parse_args().names)
+    except ValueError as problem:
+        parser.error(str(problem))
+    paths = longest_first(paths)
     os.environ |= {"COURSE_TIER": "micro", "CI": "true"}
     share_cores(JOBS)
     with tempfile.TemporaryDirectory() as folder:

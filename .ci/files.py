@@ -16,13 +16,17 @@ def write(path: Path, content: str) -> None:
 
 
 def named(paths: Iterable[Path], names: Sequence[str]) -> list[Path]:
-    """Those paths whose name begins with one of `names`; all of them where no name is given.
+    """Those paths that one of `names` names; all of them where no name is given.
 
-    Raises ValueError, with what there is, where none begins so.
+    A notebook's number names it alone: 2 is not 2.1. Otherwise the beginning of its name does.
+    Raises ValueError, with what there is, for a name that names none.
     """
-    paths = list(paths)
-    wanted = [path for path in paths if not names or path.stem.startswith(tuple(names))]
-    if not wanted:
-        there = ", ".join(path.stem.split(" ")[0] for path in paths)
-        raise ValueError(f"No notebook begins with {' or '.join(names)}. There are: {there}")
-    return wanted
+    paths, wanted = list(paths), set()
+    numbers = [path.stem.split(" ")[0].rstrip(".") for path in paths]
+    for name in names:
+        found = [p for p, n in zip(paths, numbers, strict=True) if n == name.rstrip(".")]
+        found = found or [path for path in paths if name and path.stem.startswith(name)]
+        if not found:
+            raise ValueError(f"No notebook begins with {name!r}. There are: {', '.join(numbers)}")
+        wanted.update(found)
+    return [path for path in paths if not names or path in wanted]

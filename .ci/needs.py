@@ -24,6 +24,7 @@ from pathlib import Path
 from symtable import SymbolTable, symtable
 
 import nbformat
+from files import named, write
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from outputs import code_cells, tags
@@ -410,13 +411,14 @@ def lines(notebook: NotebookNode) -> list[str]:
 def main() -> int:
     """Report or store; 1 where a notebook does not store what its sections need."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", help="beginnings of notebook names (none: all)")
+    parser.add_argument("names", nargs="*", help="numbers or beginnings of names (none: all)")
     parser.add_argument("--store", action="store_true", help="write it into notebooks/")
     options = parser.parse_args()
-    wanted, stale = tuple(options.names) or ("",), False
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        if not path.stem.startswith(wanted):
-            continue
+    try:
+        paths, stale = named(sorted(NOTEBOOKS.glob("*.ipynb")), options.names), False
+    except ValueError as problem:
+        parser.error(str(problem))
+    for path in paths:
         before = path.read_text("utf-8")
         notebook = with_catch_up(nbformat.reads(before, as_version=4), path.stem)
         after = nbformat.writes(notebook).rstrip("\n") + "\n"
@@ -426,7 +428,7 @@ def main() -> int:
             cells = (f"{numbers[id_]}{'' if all_ else '*'}" for id_, all_ in parts.items())
             print(f"  {title:<46}", *cells)
         if before != after and options.store:
-            path.write_text(after, encoding="utf-8", newline="\n")
+            write(path, after)
         stale |= before != after and not options.store
     return int(stale)
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import nbformat
 from course import BUILD, NOTEBOOKS, Run, execute, share_cores, write_notebook
+from files import named
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from needs import on_path, sections
@@ -76,7 +77,7 @@ def walk(path: Path, minutes: int) -> tuple[Run, list[str]]:
 def main() -> int:
     """Restart what the command line asks for; 0 when all went well, else 1."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", help="beginnings of notebook names (none: all)")
+    parser.add_argument("names", nargs="*", help="numbers or beginnings of names (none: all)")
     parser.add_argument("--all", action="store_true", help="subsections and the optional part too")
     parser.add_argument("--section", default="", help="only sections whose titles begin so")
     parser.add_argument("--path", type=int, choices=(50, 90), help="the cells on this path instead")
@@ -85,8 +86,10 @@ def main() -> int:
     os.environ |= {"COURSE_TIER": "micro", "CI": "true"}  # what the stored outputs come from
     if sys.platform == "win32":  # pyzmq needs an event loop that can watch sockets
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
-    wanted = tuple(options.names) or ("",)
-    paths = [p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if p.stem.startswith(wanted)]
+    try:
+        paths = named(sorted(NOTEBOOKS.glob("*.ipynb")), options.names)
+    except ValueError as problem:
+        parser.error(str(problem))
     every = options.all or options.section != ""
     work = [
         (path, title)

@@ -53,7 +53,7 @@ guard = importlib.util.spec_from_file_location("offline_guard", OFFLINE / "sitec
 guard.loader.exec_module(importlib.util.module_from_spec(guard))
 
 import exercises
-from course import share_cores
+from course import longest_first, share_cores
 from outputs import code_cells, outputs, tags, text
 
 sys.path.insert(0, str(ROOT / "assets" / "recipes"))
@@ -227,7 +227,7 @@ def _execute_copy(folder: Path) -> None:
     if importlib.util.find_spec("xdist"):
         command += ["-n", "2", "--maxschedchunk=1"]
     run = subprocess.run(
-        [*command, "notebooks"],
+        [*command, *longest_first([*(folder / "notebooks").glob("*.ipynb")])],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,

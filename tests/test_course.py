@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import files
 import nbformat
 import pytest
+from course import longest_first
 from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,10 +135,27 @@ def test_stress_finds_the_notebook_that_does_not_say_the_same_twice(course):
     assert any("3. Drifts" in line and "became" in line for line in run.stdout.splitlines())
 
 
-def test_a_name_no_notebook_has_is_told(course):
-    run = course("7")
-    assert run.returncode == 2
-    assert "begins with '7'" in run.stderr
+def test_a_name_no_notebook_has_is_told_even_beside_a_right_one(course):
+    for names in (["7"], ["1", "7"], [""]):
+        run = course(*names)
+        assert run.returncode == 2
+        assert f"begins with {names[-1]!r}. There are: 1, 2, 3" in run.stderr
+
+
+def test_a_number_names_one_notebook_and_a_beginning_all_that_begin_so():
+    paths = [Path(f"{name}.ipynb") for name in ("1. A", "2. B", "2.1. C", "2.10. D", "Build")]
+    named = {
+        names: [path.stem[-1] for path in files.named(paths, names)]
+        for names in [("2",), ("2.",), ("2.1", "1."), ("2.1. C",), ("B",), ("Build",), ()]
+    }
+    assert list(named.values()) == [["B"], ["B"], ["A", "C"], ["C"], ["d"], ["d"], list("ABCDd")]
+
+
+def test_the_longest_notebooks_begin_first_and_a_new_one_before_them():
+    took = {"1. Short": 5, "2. Long": 60, "3. New": None, "4. Middle": 20}
+    catalog = {name: {"seconds": seconds} for name, seconds in took.items() if seconds}
+    ordered = longest_first([Path(f"{name}.ipynb") for name in took], catalog)
+    assert [path.stem for path in ordered] == ["3. New", "2. Long", "4. Middle", "1. Short"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a killed process is told otherwise there")

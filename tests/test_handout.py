@@ -134,4 +134,4 @@ def test_it_runs_in_the_folder_of_the_notebooks(folder, tmp_path):
 
 def test_an_unknown_notebook_is_told_what_there_is(capsys, tmp_path):
     assert handout.main(["9.9", "--into", str(tmp_path)]) == 1
-    assert "No notebook begins with 9.9. There are: 1., 2., 2.1.," in capsys.readouterr().out
+    assert "No notebook begins with '9.9'. There are: 1, 2, 2.1," in capsys.readouterr().out

@@ -375,7 +375,7 @@ def test_a_picture_has_its_words_for_those_who_do_not_see_it(decks):
 
 def test_an_unknown_notebook_is_told_what_there_is(capsys, tmp_path):
     assert slides.main(["9.9", "--into", str(tmp_path)]) == 1
-    assert "No notebook begins with 9.9. There are: 1., 2., 2.1.," in capsys.readouterr().out
+    assert "No notebook begins with '9.9'. There are: 1, 2, 2.1," in capsys.readouterr().out
 
 
 def test_reveal_is_unchanged_since_it_came():
