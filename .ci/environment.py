@@ -22,6 +22,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 OLDEST, NEWEST = (3, 11), (3, 13)
@@ -73,11 +75,20 @@ def bring_up_to_date(venv: Path, files: list[Path], wheels: Path | None = None) 
     wanted = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     held = requirements_held(venv)
     first = files[0].name
-    if held.get(first) != wanted[first]:
-        _check_place(venv, offline=wheels is not None)
-        print(f"Making {venv} with Python {sys.version.split()[0]}. Once; it takes some minutes.")
+    if held.get(first) == wanted[first]:
+        _fill(venv, files, wanted, held, wheels)
+        return
+    room = _room_for_two(venv, offline=wheels is not None)
+    print(f"Making {venv} with Python {sys.version.split()[0]}. Once; it takes some minutes.")
+    with _put_aside(venv, room):
         _create(venv)
-        held = {}
+        _fill(venv, files, wanted, {}, wheels)
+
+
+def _fill(
+    venv: Path, files: list[Path], wanted: dict[str, str], held: dict[str, str], wheels: Path | None
+) -> None:
+    """Install what `wanted` (requirements file → sha256) has and `held` has not; stamp it last."""
     missing = [file for file in files if held.get(file.name) != wanted[file.name]]
     source = ["--no-index", "--find-links", str(wheels)] if wheels else []
     for file in missing:
@@ -141,8 +152,11 @@ def _continue_with_another_python(arguments: list[str] | None) -> int:
     return 1
 
 
-def _check_place(venv: Path, offline: bool = False) -> None:
-    """Raise OSError where an environment cannot be made, or something of the reader's would go."""
+def _room_for_two(venv: Path, offline: bool = False) -> bool:
+    """Return whether the disk has room for an environment beside the one that may be there.
+
+    Raises OSError where none can be made, or where something of the reader's would go.
+    """
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         package = f"python3.{sys.version_info.minor}-venv"
         raise OSError(
@@ -162,17 +176,45 @@ def _check_place(venv: Path, offline: bool = False) -> None:
             f"{venv.parent} has {free:.1f} GB free and the packages need about {needed} GB. "
             "Free some space and run the command again."
         )
+    return free >= needed
+
+
+@contextmanager
+def _put_aside(venv: Path, keep: bool) -> Iterator[None]:
+    """Put a finished environment aside until its successor at `venv` is finished.
+
+    Where that fails (no network?) it comes back: an older course is better than none. What a killed
+    run has left behind is told by the stamps: a half-made environment has none.
+    """
+    old = venv.with_name(f"{venv.name}.old")
+    if not keep:
+        _remove(venv)
+    if (venv / STAMP).is_file() or not (old / STAMP).is_file():
+        _remove(old)
+        if venv.exists():
+            venv.replace(old)
+    else:  # half made, while its predecessor still waits
+        _remove(venv)
+    try:
+        yield
+    except (OSError, KeyboardInterrupt):
+        if (old / STAMP).is_file():
+            _remove(venv)
+            old.replace(venv)
+            print(f"The environment that was there before is in {venv} again.", file=sys.stderr)
+        raise
+    _remove(old)
+
+
+def _remove(venv: Path) -> None:
+    """Remove an environment, its stamp first, so that an interruption is noticed."""
+    (venv / STAMP).unlink(missing_ok=True)
+    if venv.exists():
+        shutil.rmtree(venv)
 
 
 def _create(venv: Path) -> None:
-    """Make an empty environment at `venv`, in place of whatever was there."""
-    (venv / STAMP).unlink(missing_ok=True)  # first, so that an interruption is noticed
-    old = venv.with_name(f"{venv.name}.old")
-    if old.is_dir():  # its removal was interrupted
-        shutil.rmtree(old)
-    if venv.exists():
-        venv.replace(old)  # in one piece, so that half an environment is never left
-        shutil.rmtree(old)
+    """Make an empty environment at `venv`."""
     made = subprocess.run(
         # Of an activated environment the Python behind it: its own has just gone.
         [getattr(sys, "_base_executable", sys.executable), "-m", "venv", str(venv)],

@@ -270,17 +270,43 @@ def test_a_half_built_or_outdated_environment_is_noticed_and_made_anew(spoil, re
     assert subprocess.call([python(venv), "-c", "import tinypackage"]) == 0
 
 
-def test_a_failed_installation_says_why_and_is_not_taken_for_finished(requirements: Path):
-    venv = requirements.parent / "venv"
-    good = requirements.read_text()
+def lost(requirements: Path) -> None:
     requirements.write_text(f"{requirements.parent / 'lost-1.0-py3-none-any.whl'}\n")
-    failed = build(requirements)
+
+
+def test_a_failed_installation_says_why_and_is_not_taken_for_finished(requirements: Path):
+    venv = requirements.parent / "failed"
+    good = requirements.read_text()
+    lost(requirements)
+    failed = build(requirements, venv=venv)
+    requirements.write_text(good)
     assert failed.returncode == 1
     assert "lost-1.0" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert not stamps(venv)
-    requirements.write_text(good)
+    assert build(requirements, venv=venv).returncode == 0
+
+
+def test_a_finished_environment_stays_until_its_successor_is_finished(requirements: Path):
+    venv, good = requirements.parent / "venv", requirements.read_text()
+    built = build(requirements)
+    assert built.returncode == 0, built.stderr
+    (venv / "of-the-first").touch()
+    lost(requirements)
+    failed = build(requirements)
+    assert failed.returncode == 1
+    assert f"The environment that was there before is in {venv} again." in failed.stderr
+    assert (venv / "of-the-first").exists()
+    assert subprocess.call([python(venv), "-c", "import tinypackage"]) == 0
+    # Killed while it makes the successor: the first waits beside, and half of one is at its place.
+    venv.rename(old := venv.with_name("venv.old"))
+    (venv / "bin").mkdir(parents=True)
+    (venv / "pyvenv.cfg").touch()
+    assert build(requirements).returncode == 1
+    assert (venv / "of-the-first").exists() and not old.exists()
+    requirements.write_text(good + "# and one reason more\n")
     assert build(requirements).returncode == 0
+    assert not old.exists() and not (venv / "of-the-first").exists()
 
 
 def test_a_folder_that_is_no_environment_is_never_emptied(requirements: Path):
@@ -365,7 +391,7 @@ def test_the_form_for_issues_names_every_notebook():
     form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/notebook.yml").read_text("utf-8"))
     choice = next(part for part in form["body"] if part.get("id") == "notebook")
     names = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
-    assert sorted(choice["attributes"]["options"][:-1]) == names
+    assert choice["attributes"]["options"][:-1] == [*names, "Build_an_LLM"]
 
 
 # ---- pages

@@ -21,14 +21,15 @@ from conftest import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
-NAMES = {"hub", "links", "newest", "site", "test"}
+NAMES = {"advisories", "hub", "links", "newest", "site", "tell", "test"}
+WEEKLY = ["advisories", "hub", "links", "newest"]
 # Jobs that may do more than read. They run no package's code.
 MAY = {
     ("hub", "propose"): {"contents": "write", "pull-requests": "write"},
-    ("links", "tell"): {"issues": "write"},
-    ("newest", "tell"): {"issues": "write"},
+    ("tell", "issue"): {"issues": "write"},
     ("site", "deploy"): {"pages": "write", "id-token": "write"},
 }
+TELL = "./.github/workflows/tell.yml"
 OURS = "python3 .ci/record.py --page"  # standard library only, which is shown below
 
 
@@ -55,7 +56,7 @@ def read(name: str) -> dict:
 
 
 def commands(job: dict) -> str:
-    return "\n".join(step["run"] for step in job["steps"] if "run" in step)
+    return "\n".join(step["run"] for step in job.get("steps", []) if "run" in step)
 
 
 def test_the_workflows_are_those_that_the_project_promises():
@@ -115,13 +116,14 @@ def test_shellcheck_finds_nothing_in_what_ci_runs():
 def test_actions_are_pinned_by_commit_and_nobody_elses_but_githubs(path):
     text = path.read_text("utf-8")
     for action in re.findall(r"uses: *(.+)", text):
-        assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+        pinned = re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
+        assert pinned or action.partition(" ")[0] == TELL, action
     assert "pull_request_target" not in text, "it would run a fork's code with our rights"
 
 
 def test_one_action_has_one_commit_in_all_workflows():
     pins = {
-        pin for path in WORKFLOWS for pin in re.findall(r"uses: *(.+)", path.read_text("utf-8"))
+        pin for path in WORKFLOWS for pin in re.findall(r"uses: *(.+@.+)", path.read_text("utf-8"))
     }
     assert len({pin.partition("@")[0] for pin in pins}) == len(pins)
 
@@ -130,8 +132,12 @@ def test_one_action_has_one_commit_in_all_workflows():
 def test_a_job_may_only_read_unless_it_runs_no_packages_code_and_it_ends(path):
     workflow = yaml.safe_load(path.read_text("utf-8"))
     assert workflow["permissions"] == {}, "each job asks for its own"
-    assert workflow["concurrency"]
+    called = path.stem == "tell"  # it would wait for its caller
+    assert ("concurrency" in workflow) != called
     for name, job in workflow["jobs"].items():
+        if "uses" in job:  # it has the rights of what it calls, and ends with it
+            assert job["permissions"] == MAY["tell", "issue"], name
+            continue
         assert job["timeout-minutes"] <= 120, name
         extra = MAY.get((path.stem, name))
         assert job["permissions"] == (extra or {"contents": "read"}), name
@@ -150,7 +156,7 @@ def test_a_secret_is_seen_by_the_one_step_that_needs_it():
     texts = {path.stem: path.read_text("utf-8") for path in WORKFLOWS}
     found = {name: re.findall(r"secrets\.(\w+)", text) for name, text in texts.items()}
     assert {name: keys for name, keys in found.items() if keys} == {"hub": ["GEMINI_API_KEY"]}
-    steps = [step for job in read("hub")["jobs"].values() for step in job["steps"]]
+    steps = [step for job in read("hub")["jobs"].values() for step in job.get("steps", [])]
     assert [step["run"] for step in steps if "secrets." in str(step)] == ["make record"]
 
 
@@ -169,10 +175,33 @@ def test_the_test_workflow_covers_every_python_and_system_promised():
     assert "bash .ci/run" in commands(jobs["linux"])
 
 
-@pytest.mark.parametrize("name", ["hub", "links", "newest"])
-def test_what_may_break_by_itself_is_looked_at_every_week(name):
+@pytest.mark.parametrize("name", WEEKLY)
+def test_what_may_break_by_itself_is_looked_at_every_week_and_an_issue_tells(name):
     (when,) = read(name)[True]["schedule"]  # YAML 1.1 reads `on` as true
     assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", when["cron"])
+    jobs = read(name)["jobs"]
+    tell = jobs["tell"]
+    assert (tell["uses"], tell["if"]) == (TELL, "failure()")
+    assert tell["needs"] == next(iter(jobs)), "it tells of what comes first"
+    takes = read("tell")[True]["workflow_call"]["inputs"]
+    assert tell["with"].keys() == takes.keys()
+
+
+def test_every_workflow_tells_under_a_label_of_its_own():
+    assert len({read(name)["jobs"]["tell"]["with"]["label"] for name in WEEKLY}) == len(WEEKLY)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="GitHub runs this job on Linux")
+@pytest.mark.parametrize(("already_open", "opened"), [(0, 1), (1, 0)])
+def test_an_issue_is_opened_unless_one_is_open(tmp_path, already_open, opened):
+    told = {"LABEL": "hub", "MEANS": "Fails on it", "TITLE": "It fails", "RUN": "https://run/1"}
+    lines = with_gh(commands(read("tell")["jobs"]["issue"]), tmp_path, tmp_path, already_open, told)
+    issues = [line for line in lines if line.startswith("issue create")]
+    assert (
+        issues
+        == ["issue create --title It fails --label hub --body https://run/1 shows where."][:opened]
+    )
+    assert "label create hub --force --description Fails on it" in lines
 
 
 def test_the_hub_workflow_runs_the_small_tier_with_a_cache_that_follows_the_catalog():
@@ -200,25 +229,36 @@ def test_the_page_of_records_is_written_with_the_standard_library_alone(tmp_path
 
 GH = """#!/bin/sh
 echo "$*" >> "$GH_LOG"
-case "$*" in "pr list"*) echo "$OPEN" ;; esac
+case "$*" in "pr list"* | "issue list"*) echo "$OPEN" ;; esac
 """
+NOBODY = dict.fromkeys(("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"), os.devnull)
+
+
+def with_gh(script: str, at: Path, work: Path, already_open: int, told: dict) -> list[str]:
+    """Run a job's script in `at` as GitHub does, with a `gh` that only notes what it is told."""
+    (tools := work / "tools").mkdir(exist_ok=True)
+    (tools / "gh").write_text(GH)
+    (tools / "gh").chmod(0o755)
+    (log := work / "log").write_text("")
+    told |= {"GH_LOG": str(log), "OPEN": str(already_open), "GH_TOKEN": "token", **NOBODY}
+    told["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    # It stops at the first command that fails.
+    bash = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    subprocess.run(bash, cwd=at, env=os.environ | told, check=True, capture_output=True)
+    return log.read_text().splitlines()
 
 
 @pytest.fixture
 def proposing(tmp_path):
-    """A clone with a remote, a `gh` that only notes what it is told, and the job's own script."""
+    """A clone with a remote, and the job's own script, with `with_gh`."""
     script = commands(read("hub")["jobs"]["propose"]).partition(f"{OURS}\n")[2]
     assert "gh pr create" in script
-    (tools := tmp_path / "tools").mkdir()
-    (tools / "gh").write_text(GH)
-    (tools / "gh").chmod(0o755)
     clone = tmp_path / "clone"
-    nobody = dict.fromkeys(("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"), os.devnull)
 
     def git(*arguments: str) -> str:
         identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
         run = ["git", *identity, *arguments]
-        environment = os.environ | nobody
+        environment = os.environ | NOBODY
         return subprocess.check_output(run, cwd=clone, text=True, env=environment).strip()
 
     subprocess.run(["git", "init", "-q", "--bare", tmp_path / "remote.git"], check=True)
@@ -230,14 +270,8 @@ def proposing(tmp_path):
     git("commit", "-q", "-m", "first")
 
     def propose(already_open: int = 0) -> list[str]:
-        told = {"GH_LOG": str(tmp_path / "log"), "OPEN": str(already_open), "BASE": "main"}
-        told |= {"RUN": "https://github.com/run/1", "GH_TOKEN": "token", **nobody}
-        told["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
-        (tmp_path / "log").write_text("")
-        # As GitHub runs a step: it stops at the first command that fails.
-        bash = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
-        subprocess.run(bash, cwd=clone, env=os.environ | told, check=True, capture_output=True)
-        return (tmp_path / "log").read_text().splitlines()
+        told = {"BASE": "main", "RUN": "https://github.com/run/1"}
+        return with_gh(script, clone, tmp_path, already_open, told)
 
     propose.clone, propose.git = clone, git
     return propose

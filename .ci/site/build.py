@@ -1,7 +1,6 @@
 """Build the course's site from what the repository holds: no network, and no notebook is run.
 
-python .ci/site/build.py                  build/site/, every link on the course's own pages checked
-python .ci/site/build.py --links          asks each address on other servers whether it is there
+python .ci/site/build.py          build/site/, every link on the course's own pages checked
 
 It needs what `.ci/environment.py --site` installs.
 """
@@ -33,15 +32,13 @@ FOR_SCREEN_READERS = (  # what the theme leaves without a level or a name
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build or check; return 0, or 1 after a sentence for everything that is wrong."""
+    """Build it; return 0, or 1 after a sentence for everything that is wrong."""
     parser = argparse.ArgumentParser(description="Build the course's site.")
-    parser.add_argument("--to", type=Path, help="where to; build/site unless said")
-    parser.add_argument("--links", action="store_true", help="check the links to other servers")
-    options = parser.parse_args(arguments)
-    to = (options.to or ROOT / "build" / ("links" if options.links else "site")).absolute()
+    parser.add_argument("--to", type=Path, default=ROOT / "build" / "site", help="where to")
+    to = parser.parse_args(arguments).to.absolute()
     started = time.monotonic()
     try:
-        problems = build(to, "linkcheck" if options.links else "html")
+        problems = build(to)
     except (ImportError, OSError, ValueError) as problem:
         problems = [str(problem)]
         if isinstance(problem, ImportError):
@@ -50,15 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(problem, file=sys.stderr)
     if problems:
         return 1
-    if options.links:
-        print("Every address answers.")
-    else:
-        pages = len(list(to.glob("*.html")))
-        print(f"{pages} pages in {time.monotonic() - started:.0f} s: {to / 'index.html'}")
+    pages = len(list(to.glob("*.html")))
+    print(f"{pages} pages in {time.monotonic() - started:.0f} s: {to / 'index.html'}")
     return 0
 
 
-def build(to: Path, builder: str = "html") -> list[str]:
+def build(to: Path) -> list[str]:
     """Build the site in the folder `to`, anew; return what is wrong with it, a line each.
 
     Raises:
@@ -86,7 +80,7 @@ def build(to: Path, builder: str = "html") -> list[str]:
                 confdir=HERE,
                 outdir=to,
                 doctreedir=Path(folder) / "doctrees",
-                buildername=builder,
+                buildername="html",
                 confoverrides={"html_extra_path": [str(staged / "extra")]},
                 status=None,
                 warning=warned,
@@ -100,7 +94,7 @@ def build(to: Path, builder: str = "html") -> list[str]:
             text = text.replace(lacking, mended)
         page.write_text(text, encoding="utf-8")
     told = re.sub(r"\x1b\[[\d;]*m", "", warned.getvalue()).replace(f"{staged}{os.sep}", "")
-    return told.splitlines() + (list(wrong(to)) if builder == "html" else [])
+    return [*told.splitlines(), *wrong(to)]
 
 
 # ---- what is wrong with a built site

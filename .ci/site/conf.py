@@ -66,15 +66,6 @@ html_theme_options = {
     },
 }
 
-linkcheck_timeout = 20
-linkcheck_retries = 2
-linkcheck_workers = 4
-linkcheck_anchors = False  # GitHub's are made by scripts
-linkcheck_ignore = [
-    r"https?://(127\.0\.0\.1|localhost)\b",  # the course's own servers
-    r"(glossary\.html)?#",  # checked in the built pages, as all that is ours
-]
-
 
 def setup(app) -> dict:
     """Formulas as MathML, which browsers draw without a script."""
