@@ -4,6 +4,8 @@ python .ci/handout.py              all of them, into build/handout, outputs clea
 python .ci/handout.py 2.2 2.6      only these
 python .ci/handout.py --outputs    the stored outputs stay, but for those of the exercises
 
+With all of them comes the quiz before and after the course, as a sheet to be filled in.
+
 Solutions and the answers of the quizzes go, and so does the badge at the top, which opens the
 notebook with its answers. The files have the notebooks' names: lay them over those in the folder
 `notebooks` of the copy of the course that the class gets, where they find what they import.
@@ -15,11 +17,12 @@ import sys
 from pathlib import Path
 
 import nbformat
-from files import named
+from files import named, write
 from nbformat import NotebookNode
 from outputs import tags
 
 ROOT = Path(__file__).resolve().parent.parent
+QUIZ = "Quiz_before_and_after.md"
 FOLDED = re.compile(r"\s*<details>\s*<summary>(?P<name>.*?)</summary>.*?</details>\s*", re.DOTALL)
 BADGE = re.compile(r"^\[!\[Open in Colab\].*\n+", re.MULTILINE)
 
@@ -51,6 +54,12 @@ def without_answers(source: str) -> str:
     return cleared if cleared == source else cleared.strip()
 
 
+def sheet(quiz: str) -> str:
+    """The quiz before and after as learners get it: without answers, and the teacher's remarks."""
+    title, _, questions = quiz.partition("\n**1. ")
+    return f"{title.splitlines()[0]}\n\nName, date:\n\n{without_answers('**1. ' + questions)}\n"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write the handouts; return 0, or 1 after one sentence on what is missing."""
     parser = argparse.ArgumentParser(description="Write the notebooks without their answers.")
@@ -69,6 +78,10 @@ def main(arguments: list[str] | None = None) -> int:
     for path in wanted:
         notebook = handout(nbformat.read(path, as_version=4), options.outputs)
         nbformat.write(notebook, options.into / path.name)
+    if wanted == paths:
+        quiz = (ROOT / "assets" / "teaching" / QUIZ).read_text("utf-8")
+        write(options.into / QUIZ, sheet(quiz))
+        print(f"{QUIZ}: the sheet for the class, without answers.")
     print(f"{len(wanted)} notebooks without answers in {options.into}.")
     print("Lay them over those in the folder `notebooks` of the copy that the class gets,")
     print(f"and {last.name} over the one in `assets/recipes`.")

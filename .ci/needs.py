@@ -323,15 +323,20 @@ def on_path(notebook: NotebookNode, minutes: int) -> list[NotebookNode]:
     """The cells that a teacher shows in so many minutes.
 
     A tag on a heading's cell holds for it and all cells up to the next heading; what stands before
-    the first section, the setup and the catch-up cell are on every path.
+    the first section, the setup and the catch-up cell are on every path. Of a cell that leaves it
+    the words before its heading stay: they are a remark on the cell above.
     """
     shown, found = True, []
     for cell in notebook.cells:
-        own = any(minutes in PATHS.get(tag, ()) for tag in tags(cell))
+        own, before = any(minutes in PATHS.get(tag, ()) for tag in tags(cell)), shown
         if titles := _titles(cell):
             shown = own or titles == ["Setup"]
         if own or shown:
             found.append(cell)
+        elif before and titles:
+            heading = next(part for part in WORDS.finditer(cell.source) if part["title"])
+            if remark := cell.source[: heading.start()].strip():
+                found.append(NotebookNode({**cell, "source": remark}))
     return found
 
 

@@ -2,6 +2,7 @@
 
 python .ci/slides.py               all of them, into build/slides
 python .ci/slides.py 2.2 2.6       only these
+python .ci/slides.py --path 50     only what is on the path of 50 minutes, or of 90
 
 A deck is one HTML file: reveal.js, fonts, pictures and sounds are in it. What a slide shows follows
 from the notebook: a heading with its key sentences, the telling lines of a cell, its outputs, the
@@ -30,6 +31,7 @@ import nbformat
 from files import named
 from jinja2 import Environment, FileSystemLoader
 from nbformat import NotebookNode
+from needs import on_path
 from outputs import tags
 from pygments.formatters import HtmlFormatter
 from slide_parts import (
@@ -379,9 +381,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the decks; return 0, or 1 after one sentence on what is missing."""
     parser = argparse.ArgumentParser(description="Make a deck of slides from each notebook.")
     parser.add_argument("names", nargs="*", help="how a notebook's name begins: 2.2")
+    parser.add_argument("--path", type=int, choices=(50, 90), help="only what is on this path")
     parser.add_argument("--into", type=Path, default=ROOT / "build" / "slides")
     options = parser.parse_args(arguments)
     paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    if not options.path:  # the twelfth has none
+        paths.append(ROOT / "assets" / "recipes" / "Build_an_LLM.ipynb")
     try:
         wanted = named(paths, options.names)
     except ValueError as problem:
@@ -390,11 +395,15 @@ def main(arguments: list[str] | None = None) -> int:
     options.into.mkdir(parents=True, exist_ok=True)
     for path in wanted:
         start = time.perf_counter()
-        deck = Deck(nbformat.read(path, as_version=4), path.stem)
-        file = options.into / f"{path.stem}.html"
+        notebook, name = nbformat.read(path, as_version=4), path.stem
+        if options.path:
+            notebook.cells = on_path(notebook, options.path)
+            name += f", {options.path} minutes"
+        deck = Deck(notebook, path.stem)
+        file = options.into / f"{name}.html"
         file.write_text(page(deck), encoding="utf-8")
         size, seconds = file.stat().st_size / 1e6, time.perf_counter() - start
-        print(f"{path.stem:<34}{len(deck.slides):>4} slides {size:5.1f} MB {seconds:5.1f} s")
+        print(f"{name:<46}{len(deck.slides):>4} slides {size:5.1f} MB {seconds:5.1f} s")
     print(f"Open a deck of {options.into} in a browser; S shows the notes, ? the other keys.")
     return 0
 

@@ -216,6 +216,17 @@ def test_no_section_and_no_path_of_the_course_reads_a_name_that_nothing_has_boun
     assert found.stdout == ""
 
 
+def test_where_a_path_leaves_the_page_the_remark_on_its_last_cell_stays():
+    remark = "So it is.\n\n### The next thing\n\nIt is long."
+    shown = {"tags": ["path-50"]}
+    cells = [new_markdown_cell("## A", metadata=shown), new_code_cell("1 + 1")]
+    cells += [new_markdown_cell(remark), new_code_cell("2 + 2"), new_markdown_cell("Really.")]
+    cells += [new_markdown_cell("### C", metadata=shown), new_code_cell("3 + 3")]
+    found = needs.on_path(new_notebook(cells=cells), 50)
+    assert [c.source for c in found] == ["## A", "1 + 1", "So it is.", "### C", "3 + 3"]
+    assert cells[2].source == remark, "the notebook itself was cut"
+
+
 def defined(node):
     """The names that an import, a function or a class binds."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):

@@ -132,6 +132,20 @@ def test_it_runs_in_the_folder_of_the_notebooks(folder, tmp_path):
     assert all("Not answered yet" in cell.outputs[0].text for cell in said)
 
 
+def test_the_quiz_before_and_after_comes_as_a_sheet_without_answers(folder, tmp_path):
+    whole = (ROOT / "assets/teaching" / handout.QUIZ).read_text("utf-8")
+    written = (folder / handout.QUIZ).read_text("utf-8")
+    asked = re.findall(r"^\*\*\d+\. .+\*\*$|^- \*\*[abc]\.\*\* .+$", whole, re.M)
+    assert len(asked) == 40
+    assert [line for line in written.splitlines() if line in asked] == asked
+    secret = {line for answer in FOLDED.findall(whole) for line in lines(answer)}
+    assert len(secret) >= 20
+    assert not secret & lines(written)
+    assert written.count("*Your answer:*") == 10
+    assert handout.main(["2.2", "--into", str(tmp_path)]) == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["2.2. Embeddings.ipynb"]
+
+
 def test_an_unknown_notebook_is_told_what_there_is(capsys, tmp_path):
     assert handout.main(["9.9", "--into", str(tmp_path)]) == 1
     assert "No notebook begins with '9.9'. There are: 1, 2, 2.1," in capsys.readouterr().out

@@ -15,7 +15,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 NOTEBOOKS = {
     path.stem: nbformat.read(path, as_version=4)
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+    for path in [
+        *sorted((ROOT / "notebooks").glob("*.ipynb")),
+        ROOT / "assets/recipes/Build_an_LLM.ipynb",
+    ]
 }
 each_deck = pytest.mark.parametrize("name", NOTEBOOKS)
 SMALLEST = 20  # pixels, of 720: the letters of a printed output
@@ -91,20 +94,29 @@ def show(window):
 
 
 @each_deck
-def test_no_slide_is_cut_scrolls_or_has_small_letters(name, folder, show):
-    page = show(folder / f"{name}.html")
-    assert page.evaluate(MEASURE, SMALLEST) == []
-    assert page.errors == []
-
-
-@each_deck
-def test_a_deck_needs_nothing_but_its_file(name, folder, show):
+def test_no_slide_is_cut_scrolls_or_has_small_letters_and_a_deck_needs_nothing_but_its_file(
+    name, folder, show
+):
     file = folder / f"{name}.html"
     page = show(file)
-    page.evaluate(MEASURE, SMALLEST)  # every slide is seen
+    assert page.evaluate(MEASURE, SMALLEST) == []  # every slide is seen
+    assert page.errors == []
     outside = [url for url in page.asked if not url.startswith(("data:", "blob:"))]
     assert outside == [file.as_uri()]
     assert file.stat().st_size < MEGABYTES * 1e6
+
+
+def test_the_deck_of_a_path_holds_what_is_on_it_and_the_twelfth_has_none(tmp_path, capsys, decks):
+    assert slides.main(["--path", "50", "--into", str(tmp_path)]) == 0
+    assert {file.stem for file in tmp_path.iterdir()} == {
+        f"{name}, 50 minutes" for name in NOTEBOOKS if name != "Build_an_LLM"
+    }
+    told = dict(re.findall(r"^(.+), 50 minutes +(\d+) slides", capsys.readouterr().out, re.M))
+    for name, slides_on_path in told.items():
+        assert 20 < int(slides_on_path) < len(decks[name].slides), name
+    page = (tmp_path / "2.7. Image_Segmentation, 50 minutes.html").read_text("utf-8")
+    assert "How good is a mask?" in page
+    assert "Deeper" not in page
 
 
 def test_a_slide_that_is_too_full_would_be_noticed(show, tmp_path, monkeypatch):
