@@ -14,12 +14,20 @@ import os
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
 import nbformat
-from course import NOTEBOOKS, ROOT, Run, execute, longest_first, share_cores, write_notebook
+from course import (
+    NOTEBOOKS,
+    ROOT,
+    Run,
+    all_of,
+    execute,
+    longest_first,
+    share_cores,
+    write_notebook,
+)
 from files import named
 from outputs import code_cells
 
@@ -60,8 +68,7 @@ def strip_into(folder: Path, paths: list[Path]) -> list[Path]:
 def run_all(paths: list[Path]) -> tuple[list[Run], float]:
     """Execute notebooks two at a time; return them in the order of `paths`, and the seconds."""
     start = time.perf_counter()
-    with ThreadPoolExecutor(JOBS) as pool:
-        runs = list(pool.map(lambda path: execute(path, timed=True), paths))
+    runs = all_of(lambda path: execute(path, timed=True), paths, JOBS)
     return runs, time.perf_counter() - start
 
 

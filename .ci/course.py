@@ -21,10 +21,12 @@ import tempfile
 import threading
 import time
 import tomllib
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import nbformat
@@ -149,6 +151,19 @@ def execute(path: Path, timed: bool = False, notebook: nbformat.NotebookNode | N
     return run
 
 
+def all_of(function: Callable[[Any], Any], work: Iterable[Any], jobs: int) -> list[Any]:
+    """What `function` returns for each piece of work, so many at a time; Ctrl-C ends the process.
+
+    Leaving the pool would wait for what runs, and let it write.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            return list(pool.map(function, work))
+        except KeyboardInterrupt:
+            print("Stopped: what was not told to be ok is as it was before.", flush=True)
+            os._exit(130)
+
+
 def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
     """Write a notebook as Jupyter does, with a newline at its end."""
     write(path, nbformat.writes(notebook).rstrip("\n") + "\n")
@@ -253,12 +268,8 @@ def main() -> int:
     runs, first = [], {}
     lock, start = threading.Lock(), time.perf_counter()
 
-    stopped = threading.Event()
-
     def one(path: Path) -> None:
         run = execute(path)
-        if stopped.is_set():
-            return
         if options.store and not run.error:
             store(run)
         if options.stress and not run.error:
@@ -274,14 +285,7 @@ def main() -> int:
             )
             print(f"{line} MB  {'FAILED  ' + run.error if run.error else 'ok'}", flush=True)
 
-    with ThreadPoolExecutor(options.jobs) as pool:
-        try:
-            list(pool.map(one, work))
-        except KeyboardInterrupt:  # here, since leaving the pool would wait for what runs
-            stopped.set()
-            print("Stopped: nothing more was written, and the kernels end with this process.")
-            sys.stdout.flush()
-            os._exit(130)
+    all_of(one, work, options.jobs)
     seconds, failed = time.perf_counter() - start, sum(bool(run.error) for run in runs)
     print(f"{len(runs) - failed} of {len(runs)} runs ok in {seconds:.0f} s.", flush=True)
     if not options.stress:

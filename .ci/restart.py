@@ -18,11 +18,10 @@ import os
 import re
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
-from course import BUILD, NOTEBOOKS, Run, execute, share_cores, write_notebook
+from course import BUILD, NOTEBOOKS, Run, all_of, execute, share_cores, write_notebook
 from files import named
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
@@ -115,8 +114,7 @@ def main() -> int:
         print(f"{run.name.split()[0]:<5}{job[1]:<46}{seconds}  {result}", flush=True)
         return bool(run.error)
 
-    with ThreadPoolExecutor(options.jobs) as pool:
-        failed = sum(pool.map(one, work))
+    failed = sum(all_of(one, work, options.jobs))
     print(f"{len(work) - failed} of {len(work)} ok in {time.perf_counter() - start:.0f} s.")
     return int(bool(failed))
 

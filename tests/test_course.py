@@ -4,12 +4,17 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import bench
 import files
 import nbformat
+import psutil
 import pytest
 from course import longest_first
 from nbformat.v4 import new_code_cell, new_notebook
@@ -40,9 +45,9 @@ def course(tmp_path):
         cells[0].metadata.tags = ["setup"]
         nbformat.write(new_notebook(cells=cells), folder / f"notebooks/{name}.ipynb")
 
-    def run(*arguments, **environment):
+    def run(*arguments, command="course", **environment):
         return subprocess.run(
-            [sys.executable, folder / ".ci/course.py", *arguments],
+            [sys.executable, folder / f".ci/{command}.py", *arguments],
             cwd=tmp_path,
             env={**os.environ, **environment},
             capture_output=True,
@@ -173,3 +178,60 @@ def test_what_a_kernel_writes_as_it_ends_is_told_only_if_it_died(course):
     lines = {line.split()[1]: line for line in run.stdout.splitlines() if line.startswith("[")}
     assert lines["4."].endswith("ok")
     assert "DeadKernelError: Kernel died noise" in lines["5."]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal is sent otherwise there")
+def test_interrupted_it_ends_at_once_with_its_kernels_and_keeps_what_is_done(course):
+    slow = "import os, pathlib, time\npathlib.Path('kernel').write_text(str(os.getpid()))"
+    notebook = new_notebook(cells=[new_code_cell(f"{slow}\ntime.sleep(60)")])
+    nbformat.write(notebook, course.folder / "notebooks/4. Slow.ipynb")
+    before = sources(course.folder)
+    command = [sys.executable, course.folder / ".ci/course.py", "--store", "--jobs=1", "1", "4"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    )
+    assert "1. Good" in process.stdout.readline()
+    kernel = course.folder / "notebooks/kernel"
+    wait_for(lambda: kernel.is_file() and kernel.read_text())
+    process.send_signal(signal.SIGINT)
+    told, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (130, "")
+    assert "Stopped" in told
+    wait_for(lambda: not psutil.pid_exists(int(kernel.read_text())))
+    kernel.unlink()
+    after = sources(course.folder)
+    assert [name for name in after if after[name] != before.get(name)] == ["1. Good.ipynb"]
+    again = course("--store", "1")
+    assert (again.returncode, sources(course.folder)) == (0, after)
+
+
+def wait_for(true: Callable[[], object]) -> None:
+    """Wait until it is, for 20 seconds at most."""
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_bench_measures_each_notebook_against_its_imports_and_tells_its_slowest_cells(course):
+    run = course("1", command="bench")
+    assert run.returncode == 0, run.stdout + run.stderr
+    whole, imports, slowest = re.search(
+        r"^1\. Good +([\d.]+) s +([\d.]+) s +\[2\] ([\d.]+) s", run.stdout, re.M
+    ).groups()
+    assert float(slowest) > 1, "the cell that sleeps for a second"
+    assert float(whole) > float(imports) + 0.5
+    times = float(re.search(r"([\d.]+) times the imports", run.stdout)[1])
+    assert times == pytest.approx(float(whole) / float(imports), rel=0.2)
+    failed = course("2", command="bench")
+    assert failed.returncode == 1
+    assert "FAILED  code cell 2: KeyError: 'missing key'" in failed.stdout
+
+
+def test_of_a_notebook_bench_leaves_the_imports():
+    cells = ["import os", "import json\nprint(1)\ndef f():\n    from math import pi"]
+    cells += ["from google.colab import files\nimport re"]
+    notebook = new_notebook(cells=[*map(new_code_cell, cells)])
+    left = [cell.source for cell in bench.stripped(notebook).cells]
+    assert left[0].endswith("\nimport os")
+    assert left[1:] == ["import json\nfrom math import pi", "import re"]
