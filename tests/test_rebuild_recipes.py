@@ -174,6 +174,20 @@ def test_two_that_need_one_core_go_side_by_side_after_what_they_start_from():
     assert rebuild.plan({"segmenter": 30}, 2) == 30, "what is made already is not waited for"
 
 
+def test_what_a_role_took_when_it_was_last_made_counts_more_than_its_card(tmp_path: Path):
+    place = rebuild.Place(tmp_path, tmp_path, tmp_path / "journal")
+    assert place.minutes("translator") == rebuild.known("translator")[1]
+    lines = [
+        ("translator", 2, 20.5),
+        ("translator", 2, 11.5),
+        ("translator", 4, 7.0),
+        ("eyes", 1, 30),
+    ]
+    made = [dict(zip(("role", "cores", "minutes"), line, strict=True)) for line in lines]
+    place.journal.write_text("\n".join(map(json.dumps, made)))
+    assert place.minutes("translator") == 11.5, "on as many cores as the plan gives it"
+
+
 def test_the_eyes_minutes_are_of_as_many_steps_as_they_have():
     import eyes
 

@@ -345,6 +345,15 @@ class Place:
         found = [weights_of(role, self.into, self.build), weights_of(role, CHECKPOINTS, self.build)]
         return mine[-1] if mine[-1]["weights"] in [sha256(p) for p in found if p] else None
 
+    def minutes(self, role: str) -> float:
+        """What a role took when it was last made on as many cores, or what its card tells."""
+        took = [
+            line["minutes"]
+            for line in self.lines()
+            if (line["role"], line["cores"]) == (role, ROLES[role].cores)
+        ]
+        return took[-1] if took else known(role)[1]
+
 
 def known(role: str) -> tuple[int, float]:
     """Steps and minutes of a role's training as its card tells: the plan's estimate."""
@@ -391,7 +400,7 @@ class Training:
         self.stages: dict[str, int] = {}
         self.at_first = 0  # steps that were there already
         self.text, self.loss = "", None
-        self.steps, self.minutes = known(role)
+        self.steps, self.minutes = known(role)[0], place.minutes(role)
         self.bar = tqdm(total=1, bar_format=FORM, leave=False, disable=not sys.stderr.isatty())
         command = [sys.executable, str(RECIPES / f"{role}.py"), f"--seed={place.seed}"]
         command += [f"--build={place.build / role}", f"--output={place.into / role}"]
@@ -506,12 +515,12 @@ def rebuild(roles: list[str], place: Place, cores: int) -> list[str]:
     waiting = [role for role in roles if role not in made]
     for role in made:
         print(f"{role}: made already by this recipe")
-    minutes = {role: known(role)[1] for role in waiting}
+    minutes = {role: place.minutes(role) for role in waiting}
     if not waiting:
         return []
     if not place.smoke:
         hours = plan(minutes, cores) / 60
-        print(f"{len(waiting)} to make on {cores} cores: some {hours:.1f} hours, by their cards")
+        print(f"{len(waiting)} to make on {cores} cores: some {hours:.1f} hours, as before")
     running: list[Training] = []
     failed: list[str] = []
     paces: list[float] = []
@@ -654,14 +663,14 @@ def ship(lines: list[dict], place: Place) -> list[str]:
 def listing(place: Place, cores: int) -> str:
     """What there is to make, and what is made."""
     rows = [f"{'role':<12} {'cores':>5} {'minutes':>7}  starts from  made by this recipe"]
-    minutes = {role: known(role)[1] for role in ROLES}
+    minutes = {role: place.minutes(role) for role in ROLES}
     for role, needs in ROLES.items():
         made = place.made(role)
         rows.append(
             f"{role:<12} {needs.cores:>5} {minutes[role]:>7.0f}  {' '.join(needs.after):<11}  "
             + (made["date"] if made else "not yet")
         )
-    rows.append(f"All on {cores} cores: {plan(minutes, cores) / 60:.1f} hours, by their cards")
+    rows.append(f"All on {cores} cores: {plan(minutes, cores) / 60:.1f} hours, as they took before")
     return "\n".join(rows)
 
 
