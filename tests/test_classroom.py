@@ -202,6 +202,9 @@ def install_from(folder: Path, place: Path) -> subprocess.CompletedProcess:
 
 def test_a_class_installs_without_an_index_and_keeps_its_own_work(folder, tmp_path):
     place = tmp_path / "a learner's course"
+    notebook = place / "notebooks/one.ipynb"
+    (folder / "course/notebooks").mkdir()
+    (folder / "course/notebooks/one.ipynb").write_text("{}")
     first = install_from(folder, place)
     assert "ok       environment" in first.stdout, first.stdout + first.stderr
     assert "ok       packages      2 pins" in first.stdout
@@ -210,11 +213,18 @@ def test_a_class_installs_without_an_index_and_keeps_its_own_work(folder, tmp_pa
     assert subprocess.check_output(answer, text=True).strip() == "42"
     assert "-m jupyterlab" in first.stdout
 
-    (place / "README.md").write_text("my notes")
-    again = install_from(folder, place)
-    assert "1 files differ from the course's and stay, such as README.md" in again.stdout
-    assert "Making" not in again.stdout, "a sound environment is made once"
-    assert (place / "README.md").read_text() == "my notes"
+    notebook.write_text("my work")
+    readme = (place / "README.md").read_bytes()
+    for notes in ("my notes", "more of them"):  # or files of an older course
+        (place / "README.md").write_text(notes)
+        again = install_from(folder, place)
+        assert f"stay, such as {notebook.relative_to(place)}." in again.stdout
+        assert "1 other files differed: yours are kept, such as README.md.yours" in again.stdout
+        assert "Making" not in again.stdout, "a sound environment is made once"
+    assert notebook.read_text() == "my work"
+    assert (place / "README.md").read_bytes() == readme
+    assert (place / "README.md.yours").read_text() == "my notes"
+    assert (place / "README.md.yours2").read_text() == "more of them"
 
 
 def test_a_damaged_package_is_noticed_before_anything_is_installed(folder, tmp_path):

@@ -112,7 +112,10 @@ def sha256(path: Path) -> str:
 
 
 def copy(course: Path, place: Path) -> None:
-    """Copy the course's files to `place`; a file that is there already is the learner's and stays.
+    """Copy the course's files to `place`, also over an older course.
+
+    A notebook that differs is the learner's work and stays. Any other file has to fit the packages:
+    the course's takes its place, and what was there is kept beside it as NAME.yours.
 
     Raises OSError where the course is not whole, or `place` is somebody's other folder.
     """
@@ -122,19 +125,34 @@ def copy(course: Path, place: Path) -> None:
         raise OSError(f"{course} does not hold the course. Copy the whole folder once more.")
     if place.exists() and any(place.iterdir()) and not (place / "requirements.txt").is_file():
         raise OSError(f"{place} is another folder. Choose a new one: --to FOLDER")
-    kept = []
+    stay, aside = [], []
     for path in files:
         name = path.relative_to(course)
         there = place / name
-        if not there.exists():
-            there.parent.mkdir(parents=True, exist_ok=True)
-            beside = there.with_name(there.name + ".part")  # half a file is not taken for a whole
-            shutil.copy(path, beside)
-            beside.replace(there)
-        elif not filecmp.cmp(path, there, shallow=False):
-            kept.append(name)
-    if kept:
-        print(f"{len(kept)} files differ from the course's and stay, such as {kept[0]}.")
+        if there.exists():
+            if filecmp.cmp(path, there, shallow=False):
+                continue
+            if there.suffix == ".ipynb":
+                stay.append(name)
+                continue
+            aside.append(set_aside(there).relative_to(place))
+        there.parent.mkdir(parents=True, exist_ok=True)
+        beside = there.with_name(there.name + ".part")  # half a file is not taken for a whole
+        shutil.copy(path, beside)
+        beside.replace(there)
+    if stay:
+        print(f"{len(stay)} notebooks differ from the course's and stay, such as {stay[0]}.")
+    if aside:
+        print(f"{len(aside)} other files differed: yours are kept, such as {aside[0]}.")
+
+
+def set_aside(file: Path) -> Path:
+    """Rename a file to NAME.yours (.yours2 and so on where that is taken); return the path."""
+    number, name = 1, f"{file.name}.yours"
+    while file.with_name(name).exists():
+        number += 1
+        name = f"{file.name}.yours{number}"
+    return file.replace(file.with_name(name))
 
 
 if __name__ == "__main__":
