@@ -136,13 +136,23 @@ def has_nvidia_card() -> bool:
     return Path("/proc/driver/nvidia/version").exists() or bool(shutil.which("nvidia-smi"))
 
 
+def another_python(versions: list[str]) -> list[str]:
+    """Return the command of the first of these Pythons ("3.13") that is here; empty if none is."""
+    for version in versions:
+        for command in ([f"python{version}"], ["py", f"-{version}"]):  # the second on Windows
+            # A version manager leaves stubs on the PATH that only say that nothing is behind them.
+            if shutil.which(command[0]) and not subprocess.call(
+                [*command, "-c", ""], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ):
+                return command
+    return []
+
+
 def _continue_with_another_python(arguments: list[str] | None) -> int:
     """Run this script with a suitable Python of this machine, or say how to get one."""
-    for minor in range(NEWEST[1], OLDEST[1] - 1, -1):
-        other = shutil.which(f"python3.{minor}")
-        # A version manager leaves stubs on the PATH that only say that nothing is behind them.
-        if other and subprocess.call([other, "-c", ""], stderr=subprocess.DEVNULL) == 0:
-            return subprocess.call([other, __file__, *(arguments or sys.argv[1:])])
+    minors = range(NEWEST[1], OLDEST[1] - 1, -1)
+    if other := another_python([f"3.{minor}" for minor in minors]):
+        return subprocess.call([*other, __file__, *(arguments or sys.argv[1:])])
     print(
         f"The course needs Python 3.11, 3.12 or 3.13, and this is {sys.version.split()[0]}. "
         "Install one (Debian, Ubuntu: sudo apt install python3 python3-venv; macOS: brew install "

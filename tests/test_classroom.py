@@ -227,6 +227,26 @@ def test_a_class_installs_without_an_index_and_keeps_its_own_work(folder, tmp_pa
     assert (place / "README.md.yours2").read_text() == "more of them"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the Pythons here are scripts of a shell")
+def test_another_python_of_this_machine_is_found_and_a_stub_of_a_version_manager_is_not(
+    folder, tmp_path, monkeypatch
+):
+    for version, lines in (("3.94", "exit 1"), ("3.93", 'echo "$@"')):
+        (script := tmp_path / f"python{version}").write_text(f"#!/bin/sh\n{lines}\n")
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (folder / "classroom.json").write_text(json.dumps({"wheels": {SYSTEM: ["3.94", "3.93"]}}))
+    place = tmp_path / "course"
+    went_on = install_from(folder, place)
+    assert went_on.stdout == f"{folder.resolve() / 'install.py'} --to {place}\n", went_on.stderr
+    (folder / "classroom.json").write_text(json.dumps({"wheels": {SYSTEM: ["3.94"]}}))
+    refused = install_from(folder, place)
+    assert refused.returncode == 1
+    assert f"holds packages for Python 3.94, and this is {HERE}" in refused.stderr
+    shutil.rmtree(folder / "course/.ci")
+    assert "does not hold the course" in install_from(folder, place).stderr
+
+
 def test_a_damaged_package_is_noticed_before_anything_is_installed(folder, tmp_path):
     wheel = next((folder / "wheels" / SYSTEM).glob("tiny*.whl"))
     wheel.write_bytes(wheel.read_bytes()[:-1])

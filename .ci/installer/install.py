@@ -30,6 +30,8 @@ def main() -> int:
     try:
         if not (HERE / "classroom.json").is_file():
             raise OSError("this folder is not finished. Run `make classroom` once more.")
+        if not (HERE / "course" / ".ci" / "environment.py").is_file():
+            raise OSError(f"{HERE} does not hold the course. Copy the whole folder once more.")
         if HERE in (options.to, *options.to.parents):
             raise OSError("it would lie in this folder itself. Choose another: --to FOLDER")
         held = json.loads((HERE / "classroom.json").read_text(encoding="utf-8"))["wheels"]
@@ -70,12 +72,12 @@ def this_system() -> str:
 
 def continue_with(pythons: list[str], python: str) -> int:
     """Start again with a Python of this machine for which there are packages, or say which."""
-    for version in pythons:
-        for command in ([f"python{version}"], ["py", f"-{version}"]):
-            # A version manager leaves stubs on the PATH that only say that nothing is behind them.
-            found = shutil.which(command[0])
-            if found and subprocess.call([*command, "-c", ""], stderr=subprocess.DEVNULL) == 0:
-                return subprocess.call([*command, str(HERE / "install.py"), *sys.argv[1:]])
+    sys.path.insert(0, str(HERE / "course" / ".ci"))
+    sys.dont_write_bytecode = True  # nothing is written on the stick
+    from environment import another_python  # the course's own, not installed yet
+
+    if other := another_python(pythons):
+        return subprocess.call([*other, str(HERE / "install.py"), *sys.argv[1:]])
     print(
         f"The course was not installed: this folder holds packages for Python "
         f"{' and '.join(pythons)}, and this is {python}. Install one of these "
@@ -117,12 +119,10 @@ def copy(course: Path, place: Path) -> None:
     A notebook that differs is the learner's work and stays. Any other file has to fit the packages:
     the course's takes its place, and what was there is kept beside it as NAME.yours.
 
-    Raises OSError where the course is not whole, or `place` is somebody's other folder.
+    Raises OSError where `place` is somebody's other folder.
     """
     ours = course / "requirements.txt"  # first: by it an interrupted copy knows its folder again
     files = [path for path in sorted(course.rglob("*"), key=lambda p: p != ours) if path.is_file()]
-    if not ours.is_file():
-        raise OSError(f"{course} does not hold the course. Copy the whole folder once more.")
     if place.exists() and any(place.iterdir()) and not (place / "requirements.txt").is_file():
         raise OSError(f"{place} is another folder. Choose a new one: --to FOLDER")
     stay, aside = [], []
