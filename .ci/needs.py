@@ -268,8 +268,8 @@ def sections(notebook: NotebookNode) -> dict[str, Section]:
 
 def needs(notebook: NotebookNode) -> Needs:
     """For each section the earlier cells that it needs, in order."""
-    bodies = {cell.id: _parsed(cell.source) for cell in code_cells(notebook)}
-    inside = {t: list(map(_parsed, one.code)) for t, one in sections(notebook).items()}
+    bodies = {cell.id: parsed(cell.source) for cell in code_cells(notebook)}
+    inside = {t: list(map(parsed, one.code)) for t, one in sections(notebook).items()}
     facts = _facts([*bodies.values(), *(body for own in inside.values() for body in own)])
     found: Needs = {}
     for title, section in sections(notebook).items():
@@ -298,7 +298,7 @@ def _connects(body: list[ast.stmt]) -> bool:
     )
 
 
-def _parsed(source: str) -> list[ast.stmt]:
+def parsed(source: str) -> list[ast.stmt]:
     """The statements of a cell; in the place of its magics and shell lines, if any, an ellipsis."""
     try:
         return ast.parse(source).body
@@ -352,7 +352,7 @@ def off_path(notebook: NotebookNode, minutes: int) -> dict[str, set[str]]:
     Where an earlier cell on the path imports or defines the same, nothing is lacking.
     """
     cells = code_cells(notebook)
-    bodies = {cell.id: _parsed(cell.source) for cell in cells}
+    bodies = {cell.id: parsed(cell.source) for cell in cells}
     facts = _facts(list(bodies.values()))
     shown = {cell.id for cell in on_path(notebook, minutes)}
     found, wanted = {}, set()

@@ -183,6 +183,21 @@ def test_a_title_may_be_shortened_and_a_wrong_one_is_answered_with_all(loud, ask
     assert says in run.error + text(run.notebook.cells[1])
 
 
+def test_a_section_that_shows_what_is_not_stored_is_a_failure(loud, monkeypatch, capsys):
+    monkeypatch.setattr(restart, "NOTEBOOKS", loud.parent)
+    monkeypatch.setattr(sys, "argv", ["restart.py", "Loud"])
+    whole = restart.execute(loud).notebook
+    said = whole.cells[-1].outputs[0]
+    assert said.text == "True True\n"  # with all cells run, what is not needed is there, too
+    nbformat.write(whole, loud)
+    assert restart.main() == 1
+    assert "DIFFERS  code cell 1: text …'True True' became …'True False'" in capsys.readouterr().out
+    said.text = "True False\n"
+    nbformat.write(whole, loud)
+    assert restart.main() == 0
+    assert "DIFFERS" not in capsys.readouterr().out
+
+
 def test_without_a_section_it_says_nothing(loud):
     notebook = nbformat.read(loud, as_version=4)
     notebook.cells = notebook.cells[:2]
