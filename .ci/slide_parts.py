@@ -333,7 +333,7 @@ def picture(data: str, kind: str, alt: str) -> Box:
 
 
 def text_output(text: str, most: int = OUTPUT_LINES) -> Box:
-    """What a cell printed, its long lines wrapped once and its end cut."""
+    """What a cell printed, its long lines wrapped once and its middle cut."""
     shown: list[str] = []
     for line in text.rstrip().splitlines():
         wrapped = textwrap.wrap(
@@ -342,8 +342,9 @@ def text_output(text: str, most: int = OUTPUT_LINES) -> Box:
         if len(wrapped) > 2:
             wrapped = [wrapped[0], wrapped[1][: OUTPUT_COLUMNS - 2].rstrip() + " …"]
         shown += wrapped
-    if len(shown) > most:
-        shown = [*shown[: most - 1], "…"]
+    if len(shown) > most:  # the middle goes: a cell's last lines are often its point
+        head = (most - 1) // 2
+        shown = [*shown[:head], "…", *shown[head + 1 - most :]]
     widest = max(map(len, shown))
 
     def height(scale: float) -> float:

@@ -19,7 +19,6 @@ from lint import KEYS
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements.txt"
 TEST_REQUIREMENTS = ROOT / ".ci" / "requirements-test.txt"
-TEACH_REQUIREMENTS = ROOT / ".ci" / "requirements-teach.txt"
 SITE_REQUIREMENTS = ROOT / ".ci" / "requirements-site.txt"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ADDRESS = PROJECT["project"]["urls"]["Repository"]
@@ -90,7 +89,7 @@ def test_every_package_is_pinned_exactly_and_explained():
 
 
 def test_the_pins_are_what_runs_here():
-    wanted = pins(REQUIREMENTS) | pins(TEACH_REQUIREMENTS)
+    wanted = pins(REQUIREMENTS)
     here = {name: version(name).partition("+")[0] for name in wanted}
     assert here == wanted, "this Python is not the course's .venv: use `make test`"
 
@@ -101,7 +100,7 @@ def test_whatever_is_imported_is_in_the_requirements(part: str):
     paths = [p for p in files(".py", ".ipynb") if p.relative_to(ROOT).parts[0] != "build"]
     learners = [p for p in paths if p.relative_to(ROOT).parts[0] in ("notebooks", "assets")]
     if part == "what maintainers run":
-        for extra in (TEST_REQUIREMENTS, TEACH_REQUIREMENTS, SITE_REQUIREMENTS):
+        for extra in (TEST_REQUIREMENTS, SITE_REQUIREMENTS):
             allowed |= pins(extra).keys()
         learners = [p for p in paths if p not in learners]
     ours = {p.stem for p in files(".py")} | {p.parent.name for p in files(".py")}

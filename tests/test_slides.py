@@ -303,11 +303,12 @@ def test_a_guess_comes_on_a_slide_of_its_own_before_the_cell():
     assert "score" in cell
 
 
-def test_a_long_output_ends_in_dots():
-    text = "".join(f"row {number}\n" for number in range(100)) + "x" * 500
+def test_of_a_long_output_the_middle_goes_and_the_point_at_its_end_stays():
+    text = "".join(f"row {number}\n" for number in range(100))
     box = slide_parts.text_output(text)
     assert box.html.count("\n") == slide_parts.OUTPUT_LINES - 1
-    assert box.html.endswith("…</pre>")
+    assert "row 0\n" in box.html and "\n…\n" in box.html and "row 99</pre>" in box.html
+    assert slide_parts.text_output("x" * 500).html.endswith("…</pre>")
     assert "x" * 400 not in slide_parts.text_output("x" * 500).html
 
 

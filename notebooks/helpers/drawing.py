@@ -125,7 +125,7 @@ def attention(
         image.size, Image.Resampling.BICUBIC
     )
     light = np.clip(np.asarray(light), 0, 1)[..., None]
-    lit = (np.asarray(image) * (0.25 + 0.75 * light)).astype(np.uint8)
+    lit = (np.asarray(image) * (0.4 + 0.6 * light)).astype(np.uint8)
     return _shown(lit, title, axes)
 
 
