@@ -23,6 +23,10 @@ def smoke(role: str, build: Path, output: Path) -> None:
     subprocess.run(command, cwd=recipes, check=True, capture_output=True, text=True)
 
 
+# Of the recipes that leave their states to `training.trained` alone, two are enough to cut off.
+CUT_OFF = {"translator", "matcher", "segmenter", "detector", "listener", "transcriber", "speaker"}
+
+
 def assert_learns_and_resumes(
     role: str,
     build: Path,
@@ -42,8 +46,10 @@ def assert_learns_and_resumes(
     assert sorted(losses) == list(range(1, 1 + STEPS * len(stages)))
     assert min(losses[6], losses[7], losses[8]) < losses[before], "the first stage learns"
     weights = load_file(output / "model.safetensors")
+    (last,) = (build / stages[-1]).glob(f"*/checkpoint-{STEPS}")  # to go on from
+    if role not in CUT_OFF:
+        return
 
-    (last,) = (build / stages[-1]).glob(f"*/checkpoint-{STEPS}")
     shutil.rmtree(last)  # as if it had been cut off before
     smoke(role, build, output)
     resumed = load_file(output / "model.safetensors")
