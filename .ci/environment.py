@@ -150,8 +150,8 @@ def another_python(versions: list[str]) -> list[str]:
 
 def _continue_with_another_python(arguments: list[str] | None) -> int:
     """Run this script with a suitable Python of this machine, or say how to get one."""
-    minors = range(NEWEST[1], OLDEST[1] - 1, -1)
-    if other := another_python([f"3.{minor}" for minor in minors]):
+    other = another_python([f"3.{minor}" for minor in range(NEWEST[1], OLDEST[1] - 1, -1)])
+    if other:
         return subprocess.call([*other, __file__, *(arguments or sys.argv[1:])])
     print(
         f"The course needs Python 3.11, 3.12 or 3.13, and this is {sys.version.split()[0]}. "

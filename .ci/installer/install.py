@@ -76,7 +76,8 @@ def continue_with(pythons: list[str], python: str) -> int:
     sys.dont_write_bytecode = True  # nothing is written on the stick
     from environment import another_python  # the course's own, not installed yet
 
-    if other := another_python(pythons):
+    other = another_python(pythons)
+    if other:
         return subprocess.call([*other, str(HERE / "install.py"), *sys.argv[1:]])
     print(
         f"The course was not installed: this folder holds packages for Python "
