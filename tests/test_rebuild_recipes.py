@@ -398,8 +398,11 @@ def losses(tmp_path_factory) -> list[float]:
     return few(tmp_path_factory.mktemp("few") / "one", [sys.executable])
 
 
-def test_a_second_run_with_the_same_seed_learns_the_same(losses: list[float], tmp_path: Path):
-    assert few(tmp_path / "again", [sys.executable]) == losses
+def test_a_second_run_with_the_same_seed_learns_the_same_as_rebuild_starts_it(
+    losses: list[float], tmp_path: Path
+):
+    alone = [sys.executable, str(RECIPES / "alone.py"), str(tmp_path / "lock")]
+    assert few(tmp_path / "again", alone) == losses
 
 
 def test_a_recipe_learns_the_same_in_two_processes(losses: list[float], tmp_path: Path):
