@@ -70,4 +70,4 @@ environment: ## make .venv, if it is not there or out of date
 	@$(PYTHON) .ci/environment.py
 
 clean: ## remove .venv and build
-	rm -rf .venv build
+	rm -rf .venv .venv.old .venv.lock build

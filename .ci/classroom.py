@@ -248,9 +248,16 @@ def course_files() -> list[Path]:
         )
         if listed.returncode == 0 and listed.stdout:
             return [Path(name) for name in listed.stdout.split("\0") if (ROOT / name).is_file()]
-    made = {".git", ".venv", "build", "training", "__pycache__", ".ipynb_checkpoints"}
+    made = {".git", "build", "training", "__pycache__", ".ipynb_checkpoints"}
+    ours = (".venv", ".course-files")  # .venv.old and its lock too, and the installer's record
     found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
-    return [path for path in found if made.isdisjoint(path.parts) and "cache" not in path.parts[0]]
+    return [
+        path
+        for path in found
+        if made.isdisjoint(path.parts)
+        and not path.parts[0].startswith(ours)
+        and "cache" not in path.parts[0]
+    ]
 
 
 def copy_course(folder: Path, requirements: Path) -> None:

@@ -7,8 +7,9 @@
 
 A finished environment says so in a stamp, written last: the Python that made it, where it lies, and
 the requirements it holds. Where that is not what is wanted today (half built, older requirements, a
-Python that is gone, a moved folder), the environment is made again. Standard library only, and it
-starts on older Pythons too, so that it can say what is missing.
+Python that is gone, a moved folder), the environment is made again, with the lists for the site and
+the tests that it held. Of two runs at once the second waits. Standard library only, and it starts
+on older Pythons too, so that it can say what is missing.
 """
 
 from __future__ import annotations
@@ -72,12 +73,23 @@ def bring_up_to_date(venv: Path, files: list[Path], wheels: Path | None = None) 
     for file in files:
         if not file.is_file():
             raise OSError(f"{file} is not there. Get the whole course with git clone.")
-    wanted = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-    held = requirements_held(venv)
+    old = _predecessor(venv)
+    if not old.exists() and set(_hashes(files).items()) <= set(requirements_held(venv).items()):
+        return  # without a lock: it may lie where nothing can be written
+    with _alone(venv):
+        _bring_up_to_date(venv, old, files, wheels)
+
+
+def _bring_up_to_date(venv: Path, old: Path, files: list[Path], wheels: Path | None) -> None:
+    wanted, held = _hashes(files), requirements_held(venv)
     first = files[0].name
     if held.get(first) == wanted[first]:
+        shutil.rmtree(old, ignore_errors=True)  # of a run that was killed just before it did
         _fill(venv, files, wanted, held, wheels)
         return
+    if not wheels:  # a classroom's folder has the course's packages alone
+        files = files + [file for file in lists_held(venv) if file.name not in wanted]
+        wanted = _hashes(files)
     room = _room_for_two(venv, offline=wheels is not None)
     print(f"Making {venv} with Python {sys.version.split()[0]}. Once; it takes some minutes.")
     with _put_aside(venv, room):
@@ -103,6 +115,61 @@ def _fill(
     if missing:
         _compile(venv)
         _write_stamp(venv, held)
+
+
+def _hashes(files: list[Path]) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def _predecessor(venv: Path) -> Path:
+    """Return where an environment waits until its successor is finished."""
+    return venv.with_name(f"{venv.name}.old")
+
+
+def lists_held(venv: Path) -> list[Path]:
+    """Return the lists of .ci that `venv`, sound or not, or else its predecessor was made with."""
+    for place in (venv, _predecessor(venv)):
+        try:
+            stamp = json.loads((place / STAMP).read_text(encoding="utf-8"))
+            files = [ROOT / ".ci" / name for name in stamp["requirements"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        return [file for file in files if file.is_file()]
+    return []
+
+
+@contextmanager
+def _alone(venv: Path) -> Iterator[None]:
+    """Wait until no other run is at work on `venv`, and keep others waiting meanwhile.
+
+    The lock is the system's, which frees it when this process ends, however it ends.
+    """
+    with venv.with_name(f"{venv.name}.lock").open("w") as file:
+        waiting = False
+        while not _locked(file.fileno()):
+            if not waiting:
+                print(f"Another run is at work on {venv}: waiting for it.", flush=True)
+            waiting = True
+            time.sleep(0.5)
+        yield
+
+
+def _locked(file: int) -> bool:
+    """Return whether an open file is locked now: not while another process has it."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # the second on Windows
+        return False
+    except OSError:  # a disk that knows no locks: go on without
+        pass
+    return True
 
 
 def requirements_held(venv: Path) -> dict[str, str]:
@@ -150,8 +217,8 @@ def another_python(versions: list[str]) -> list[str]:
 
 def _continue_with_another_python(arguments: list[str] | None) -> int:
     """Run this script with a suitable Python of this machine, or say how to get one."""
-    minors = range(NEWEST[1], OLDEST[1] - 1, -1)
-    if other := another_python([f"3.{minor}" for minor in minors]):
+    other = another_python([f"3.{minor}" for minor in range(NEWEST[1], OLDEST[1] - 1, -1)])
+    if other:
         return subprocess.call([*other, __file__, *(arguments or sys.argv[1:])])
     print(
         f"The course needs Python 3.11, 3.12 or 3.13, and this is {sys.version.split()[0]}. "
@@ -196,7 +263,7 @@ def _put_aside(venv: Path, keep: bool) -> Iterator[None]:
     Where that fails (no network?) it comes back: an older course is better than none. What a killed
     run has left behind is told by the stamps: a half-made environment has none.
     """
-    old = venv.with_name(f"{venv.name}.old")
+    old = _predecessor(venv)
     if not keep:
         _remove(venv)
     if (venv / STAMP).is_file() or not (old / STAMP).is_file():

@@ -18,14 +18,19 @@ def write(path: Path, content: str) -> None:
 def named(paths: Iterable[Path], names: Sequence[str]) -> list[Path]:
     """Those paths that one of `names` names; all of them where no name is given.
 
-    A notebook's number names it alone: 2 is not 2.1. Otherwise the beginning of its name does.
-    Raises ValueError, with what there is, for a name that names none.
+    A notebook's number names it alone: 2 is not 2.1. So does its file, as a shell completes it.
+    Otherwise the beginning of its name does.
+    Raises ValueError, with what there is, for a name that names none, and where there is none.
     """
     paths, wanted = list(paths), set()
+    if not paths:
+        raise ValueError("There are no notebooks. Get the whole course with git clone.")
     numbers = [path.stem.split(" ")[0].rstrip(".") for path in paths]
     for name in names:
-        found = [p for p, n in zip(paths, numbers, strict=True) if n == name.rstrip(".")]
-        found = found or [path for path in paths if name and path.stem.startswith(name)]
+        asked = Path(name).name.removesuffix(".ipynb")
+        each = zip(paths, numbers, strict=True)
+        found = [p for p, number in each if asked.rstrip(".") in (number, p.stem)]
+        found = found or [path for path in paths if asked and path.stem.startswith(asked)]
         if not found:
             raise ValueError(f"No notebook begins with {name!r}. There are: {', '.join(numbers)}")
         wanted.update(found)

@@ -61,7 +61,7 @@ def sheet(quiz: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the handouts; return 0, or 1 after one sentence on what is missing."""
+    """Write the handouts; return 0. A name that names no notebook ends it, in a sentence."""
     parser = argparse.ArgumentParser(description="Write the notebooks without their answers.")
     parser.add_argument("names", nargs="*", help="how a notebook's name begins: 2.2")
     parser.add_argument("--outputs", action="store_true", help="keep the stored outputs")
@@ -72,12 +72,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         wanted = named(paths, options.names)
     except ValueError as problem:
-        print(problem)
-        return 1
-    options.into.mkdir(parents=True, exist_ok=True)
+        parser.error(str(problem))
     for path in wanted:
         notebook = handout(nbformat.read(path, as_version=4), options.outputs)
-        nbformat.write(notebook, options.into / path.name)
+        write(options.into / path.name, nbformat.writes(notebook).rstrip("\n") + "\n")
     if wanted == paths:
         quiz = (ROOT / "assets" / "teaching" / QUIZ).read_text("utf-8")
         write(options.into / QUIZ, sheet(quiz))

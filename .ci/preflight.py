@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import importlib.util
 import io
 import json
 import math
@@ -101,7 +102,8 @@ def find_python(venv: Path) -> tuple[Path | None, Answer]:
     python = python_of(venv)
     if python.is_file() and runs([str(python), "-c", "import pip"]):
         return python, ("ok", f"{venv}")
-    if runs([sys.executable, "-c", "import torch, jupyterlab"]):  # conda, Binder, a JupyterHub
+    # Conda, Binder, a JupyterHub. To import torch from a cold disk would take longer than we wait.
+    if all(importlib.util.find_spec(name) for name in ("torch", "jupyterlab")):
         return Path(sys.executable), ("ok", f"no .venv; the packages of {sys.executable}")
     how = "make environment (Windows: see README, “Windows by hand”)"
     what = "half made" if venv.exists() else "not there"
@@ -335,7 +337,8 @@ def inside() -> int:
         try:
             state, said = check()
         except Exception as error:  # told in the table, in one line
-            state, said = "missing", f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+            words = (str(error).splitlines() or ["without a word"])[0][:200]
+            state, said = "missing", f"{type(error).__name__}: {words}"
         print(json.dumps([name, state, said]), flush=True)
     return 0
 

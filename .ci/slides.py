@@ -28,7 +28,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import nbformat
-from files import named
+from files import named, write
 from jinja2 import Environment, FileSystemLoader
 from nbformat import NotebookNode
 from needs import on_path
@@ -81,8 +81,11 @@ class Slide:
 class Deck:
     """The slides of one notebook, made cell by cell."""
 
-    def __init__(self, notebook: NotebookNode, name: str) -> None:
-        self.name = name
+    def __init__(
+        self, notebook: NotebookNode, name: str, folder: Path = ROOT / "notebooks"
+    ) -> None:
+        """folder: where the notebook lies, for its pictures."""
+        self.name, self.folder = name, folder
         self.slides: list[Slide] = []
         self.section = self.heading = ""
         self.deeper = False
@@ -266,7 +269,7 @@ class Deck:
             is_python = block.info.startswith("py")
             return code_boxes(block.source)[0] if is_python else [text_output(block.source, 18)]
         if shown := re.search(r"!\[(?P<alt>.*?)\]\((?P<path>[^)]+)\)", block.source):
-            file = (ROOT / "notebooks" / shown["path"]).resolve()
+            file = (self.folder / shown["path"]).resolve()
             kind = "image/png" if file.suffix == ".png" else "image/jpeg"
             return [picture(base64.b64encode(file.read_bytes()).decode(), kind, shown["alt"])]
         return []
@@ -378,7 +381,7 @@ def script(file: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the decks; return 0, or 1 after one sentence on what is missing."""
+    """Write the decks; return 0. A name that names no notebook ends it, in a sentence."""
     parser = argparse.ArgumentParser(description="Make a deck of slides from each notebook.")
     parser.add_argument("names", nargs="*", help="how a notebook's name begins: 2.2")
     parser.add_argument("--path", type=int, choices=(50, 90), help="only what is on this path")
@@ -390,18 +393,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         wanted = named(paths, options.names)
     except ValueError as problem:
-        print(problem)
-        return 1
-    options.into.mkdir(parents=True, exist_ok=True)
+        parser.error(str(problem))
     for path in wanted:
         start = time.perf_counter()
         notebook, name = nbformat.read(path, as_version=4), path.stem
         if options.path:
             notebook.cells = on_path(notebook, options.path)
             name += f", {options.path} minutes"
-        deck = Deck(notebook, path.stem)
+        deck = Deck(notebook, path.stem, path.parent)
         file = options.into / f"{name}.html"
-        file.write_text(page(deck), encoding="utf-8")
+        write(file, page(deck))
         size, seconds = file.stat().st_size / 1e6, time.perf_counter() - start
         print(f"{name:<46}{len(deck.slides):>4} slides {size:5.1f} MB {seconds:5.1f} s")
     print(f"Open a deck of {options.into} in a browser; S shows the notes, ? the other keys.")

@@ -175,7 +175,8 @@ def test_too_little_disk_is_noticed_before_anything_is_fetched(fill, tmp_path, c
 
 
 def test_an_archive_of_the_course_serves_as_well_as_a_clone(tmp_path, monkeypatch):
-    for name in ("README.md", "notebooks/1.ipynb", ".venv/x", "build/y", "a/__pycache__/b.pyc"):
+    made = [".venv/x", ".venv.old/x", ".venv.lock", ".course-files.json", "build/y"]
+    for name in ("README.md", "notebooks/1.ipynb", "a/__pycache__/b.pyc", *made):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.setattr(classroom, "ROOT", tmp_path)
@@ -225,6 +226,49 @@ def test_a_class_installs_without_an_index_and_keeps_its_own_work(folder, tmp_pa
     assert (place / "README.md").read_bytes() == readme
     assert (place / "README.md.yours").read_text() == "my notes"
     assert (place / "README.md.yours2").read_text() == "more of them"
+
+
+def test_a_newer_course_replaces_what_nobody_changed_and_only_that(tmp_path, capsys):
+    course, place = tmp_path / "course", tmp_path / "a learner's course"
+    files = ("untouched.ipynb", "worked on.ipynb", "untouched.py", "worked on.py")
+
+    def bring_out(edition: str) -> None:
+        for name in (*files, "requirements.txt"):
+            (course / name).parent.mkdir(exist_ok=True)
+            (course / name).write_text(edition)
+        install.copy(course, place)
+
+    bring_out("first")
+    for name in files:
+        if name.startswith("worked"):
+            (place / name).write_text("mine")
+    for edition in ("second", "third"):
+        capsys.readouterr()
+        bring_out(edition)
+        assert {name: (place / name).read_text() for name in files} == {
+            "untouched.ipynb": edition,
+            "worked on.ipynb": "mine",
+            "untouched.py": edition,
+            "worked on.py": edition,
+        }
+        told = ["1 notebooks differ from the course's and stay, such as worked on.ipynb."]
+        if edition == "second":
+            told.append("1 other files differed: yours are kept, such as worked on.py.yours.")
+        assert capsys.readouterr().out.splitlines() == told
+    assert (place / "worked on.py.yours").read_text() == "mine"
+    assert not (place / "untouched.py.yours").exists()
+
+
+def test_a_course_of_an_installer_that_kept_no_record_is_taken_for_the_learners(tmp_path, capsys):
+    course, place = tmp_path / "course", tmp_path / "a learner's course"
+    for folder, edition in ((course, "new"), (place, "old")):
+        folder.mkdir()
+        for name in ("one.ipynb", "one.py", "requirements.txt"):
+            (folder / name).write_text(edition)
+    install.copy(course, place)
+    assert (place / "one.ipynb").read_text() == "old"
+    assert (place / "one.py.yours").read_text() == "old"
+    assert "stay, such as one.ipynb" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the Pythons here are scripts of a shell")
@@ -291,6 +335,7 @@ def test_a_copy_that_was_interrupted_goes_on(folder, tmp_path, monkeypatch):
         patched.setattr(install.shutil, "copy", stops)
         with pytest.raises(KeyboardInterrupt):
             install.copy(folder / "course", mine)
+    assert len(json.loads((mine / install.RECORD).read_text())) == 2, "those that were whole"
     install.copy(folder / "course", mine)
     names = {path.relative_to(folder / "course") for path in (folder / "course").rglob("*")}
     assert len(names) > 4

@@ -156,6 +156,25 @@ def test_a_number_names_one_notebook_and_a_beginning_all_that_begin_so():
     assert list(named.values()) == [["B"], ["B"], ["A", "C"], ["C"], ["d"], ["d"], list("ABCDd")]
 
 
+@pytest.mark.parametrize("folder", ["", "notebooks/", "./notebooks/"])
+def test_a_file_as_a_shell_completes_it_names_that_notebook_alone(folder):
+    paths = [Path(f"notebooks/{name}.ipynb") for name in ("2. Open", "2. Open_too", "Build", "2.1")]
+    for path in paths:
+        for completed in (f"{folder}{path.name}", f"{folder}{path.stem}"):
+            assert files.named(paths, [completed]) == [path]
+    for wrong in ("notebooks/", "3. Open.ipynb", ".ipynb"):
+        with pytest.raises(ValueError, match=f"No notebook begins with '{wrong}'. There are: 2, 2"):
+            files.named(paths, [wrong])
+
+
+@pytest.mark.parametrize("command", ["course", "bench", "restart"])
+def test_a_course_without_notebooks_is_no_success(course, command):
+    shutil.rmtree(course.folder / "notebooks")
+    run = course(command=command)
+    assert run.returncode == 2
+    assert "There are no notebooks. Get the whole course" in run.stderr
+
+
 def test_the_longest_notebooks_begin_first_and_a_new_one_before_them():
     took = {"1. Short": 5, "2. Long": 60, "3. New": None, "4. Middle": 20}
     catalog = {name: {"seconds": seconds} for name, seconds in took.items() if seconds}

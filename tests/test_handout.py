@@ -147,5 +147,8 @@ def test_the_quiz_before_and_after_comes_as_a_sheet_without_answers(folder, tmp_
 
 
 def test_an_unknown_notebook_is_told_what_there_is(capsys, tmp_path):
-    assert handout.main(["9.9", "--into", str(tmp_path)]) == 1
-    assert "No notebook begins with '9.9'. There are: 1, 2, 2.1," in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        handout.main(["9.9", "--into", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "No notebook begins with '9.9'. There are: 1, 2, 2.1," in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -58,10 +58,37 @@ def test_a_python_without_the_packages_says_what_to_do_and_looks_at_the_rest(tmp
 
 def test_a_half_made_environment_is_called_that(tmp_path, monkeypatch):
     (tmp_path / "bin").mkdir()
-    monkeypatch.setattr(preflight, "runs", lambda command: False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     python, (state, said) = preflight.find_python(tmp_path)
     assert (python, state) == (None, "missing")
     assert "is half made: run  make environment" in said
+
+
+def test_without_an_environment_this_pythons_packages_do_and_are_not_imported(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(preflight, "runs", lambda command: pytest.fail("imported from a cold disk"))
+    python, (state, said) = preflight.find_python(tmp_path / "none")
+    assert (python, state) == (Path(sys.executable), "ok")
+    assert said == f"no .venv; the packages of {sys.executable}"
+
+
+def test_a_check_that_fails_without_a_word_is_told_and_does_not_stop_the_others(
+    monkeypatch, capsys
+):
+    def fails() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(preflight, "check_packages", fails)
+    monkeypatch.setattr(preflight, "check_memory", lambda: ("ok", "enough"))
+    monkeypatch.setattr(preflight, "check_first_answer", lambda: ("ok", "said"))
+    assert preflight.inside() == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told == [
+        ["packages", "missing", "MemoryError: without a word"],
+        ["memory", "ok", "enough"],
+        ["first answer", "ok", "said"],
+    ]
 
 
 @pytest.mark.parametrize("name", ["preflight.py", "environment.py", "installer/install.py"])

@@ -1,6 +1,7 @@
 """What holds for the repository: one list of packages, two commands, true pages, small files."""
 
 import ast
+import hashlib
 import json
 import os
 import re
@@ -229,6 +230,58 @@ def test_what_is_added_comes_beside_the_rest_once(requirements: Path, monkeypatc
     monkeypatch.setattr(environment, "_pip", lambda *what: pytest.fail("installed a second time"))
     environment.bring_up_to_date(venv, [requirements, added])
     (venv / "still-there").unlink()
+
+
+def test_made_anew_it_has_the_lists_again_that_it_had_beside_the_first(tmp_path, requirements):
+    import environment
+
+    venv, first, scripts = tmp_path / "venv", tmp_path / "requirements.txt", tmp_path / ".ci"
+    scripts.mkdir()
+    more, gone = (scripts / f"requirements-{name}.txt" for name in ("more", "gone"))
+    first.touch()
+    for file in (more, gone):
+        file.write_text(requirements.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(environment, "ROOT", tmp_path)
+        environment.bring_up_to_date(venv, [first, more, gone])
+        gone.unlink()
+        first.write_text("# another reason\n")
+        more.write_text(more.read_text(encoding="utf-8") + "# of today\n", encoding="utf-8")
+        environment.bring_up_to_date(venv, [first])
+        today = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in (first, more)}
+        assert environment.requirements_held(venv) == today
+        assert subprocess.call([python(venv), "-c", "import tinypackage"]) == 0
+        # Killed while it makes the successor: the one that waits beside tells the lists.
+        venv.rename(tmp_path / "venv.old")
+        (venv / "bin").mkdir(parents=True)
+        assert environment.lists_held(venv) == [more]
+
+
+def test_what_a_run_left_that_was_killed_at_its_end_is_removed_by_the_next(requirements: Path):
+    venv = requirements.parent / "venv"
+    assert build(requirements).returncode == 0
+    old = shutil.copytree(venv, venv.with_name("venv.old"), symlinks=True)
+    again = build(requirements)
+    assert (again.returncode, again.stdout) == (0, "")
+    assert stamps(venv) and not old.exists()
+
+
+def test_of_runs_at_once_one_makes_the_environment_and_the_others_wait(requirements: Path):
+    import environment
+
+    venv = requirements.parent / "at once"
+    script = [sys.executable, str(ROOT / ".ci" / "environment.py"), "--venv", str(venv)]
+    run = [*script, "--requirements", str(requirements)]
+    with environment._alone(venv):
+        pipe = subprocess.PIPE
+        runs = [subprocess.Popen(run, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
+        for one in runs:
+            assert one.stdout.readline() == f"Another run is at work on {venv}: waiting for it.\n"
+        assert not venv.exists()
+    told = [one.communicate(timeout=120) for one in runs]
+    assert [one.returncode for one in runs] == [0, 0], told
+    assert sum("Making" in out for out, _ in told) == 1
+    assert stamps(venv)
 
 
 def stop_half_way(venv: Path, requirements: Path) -> None:

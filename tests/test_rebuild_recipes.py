@@ -188,6 +188,18 @@ def test_what_a_role_took_when_it_was_last_made_counts_more_than_its_card(tmp_pa
     assert place.minutes("translator") == 11.5, "on as many cores as the plan gives it"
 
 
+def test_half_a_line_of_the_journal_is_passed_over_and_the_next_is_written_below_it(tmp_path: Path):
+    place = rebuild.Place(tmp_path, tmp_path, tmp_path / "journal")
+    first, second = ({"role": role, "recipe": "of old"} for role in ("matcher", "chatbot"))
+    place.add(first)
+    with place.journal.open("a") as journal:
+        journal.write('{"role": "detector", "rec')  # killed as it wrote, or the disk was full
+    assert place.lines() == [first]
+    place.add(second)
+    assert place.lines() == [first, second]
+    assert place.told().endswith("}\n")
+
+
 def test_the_eyes_minutes_are_of_as_many_steps_as_they_have():
     import eyes
 
@@ -270,6 +282,45 @@ def test_one_that_fails_is_quoted_and_does_not_stop_the_others(tmp_path: Path, m
     assert place.made("chatbot") is None, "weights that no line tells of are not taken for made"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a process is killed otherwise there")
+def test_what_a_killed_rebuilding_leaves_at_work_is_not_joined_by_a_second(tmp_path: Path):
+    build, scripts = tmp_path / "build", tmp_path / "recipes"
+    scripts.mkdir()
+    (scripts / "chatbot.py").write_text("import time\ntime.sleep(60)")
+    run = [sys.executable, "-c", REBUILD.format(recipes=str(RECIPES)), str(scripts)]
+    run += [f"--build={build}", "--smoke", "chatbot"]
+    first, told = subprocess.Popen(run, stdout=subprocess.DEVNULL), build / "chatbot.pid"
+    until = time.monotonic() + 60
+    while not (told.is_file() and told.read_text()):
+        assert time.monotonic() < until and first.poll() is None
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    training = int(told.read_text())
+    try:
+        second = subprocess.run(run, capture_output=True, text=True, check=False)
+        assert second.returncode == 1
+        (refused,) = (line for line in second.stdout.splitlines() if "chatbot: not begun" in line)
+        assert f"still at work on {build / 'chatbot'} (process {training})" in refused
+    finally:
+        os.kill(training, signal.SIGKILL)
+    (scripts / "chatbot.py").write_text("raise ValueError('begun')")
+    third = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert "ValueError: begun" in third.stdout, "the lock ended with the process that held it"
+
+
+def test_a_journals_folder_is_there_before_anything_is_trained(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr(rebuild, "rebuild", lambda *_: [])
+    journal = tmp_path / "typo" / "rebuild.jsonl"
+    command = [f"--build={tmp_path / 'build'}", "--smoke", "chatbot"]
+    assert rebuild.main([*command, f"--journal={journal}"]) == 0
+    assert journal.parent.is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        rebuild.main([*command, f"--journal={tmp_path / 'file' / 'rebuild.jsonl'}"])
+    assert "nothing can be written there" in capsys.readouterr().err
+
+
 def test_only_what_reached_its_targets_takes_the_place_of_a_checkpoint(tmp_path: Path, monkeypatch):
     shipped, into = tmp_path / "checkpoints", tmp_path / "into"
     for role in ("matcher", "captioner", "classifier"):
@@ -347,8 +398,11 @@ def losses(tmp_path_factory) -> list[float]:
     return few(tmp_path_factory.mktemp("few") / "one", [sys.executable])
 
 
-def test_a_second_run_with_the_same_seed_learns_the_same(losses: list[float], tmp_path: Path):
-    assert few(tmp_path / "again", [sys.executable]) == losses
+def test_a_second_run_with_the_same_seed_learns_the_same_as_rebuild_starts_it(
+    losses: list[float], tmp_path: Path
+):
+    alone = [sys.executable, str(RECIPES / "alone.py"), str(tmp_path / "lock")]
+    assert few(tmp_path / "again", alone) == losses
 
 
 def test_a_recipe_learns_the_same_in_two_processes(losses: list[float], tmp_path: Path):

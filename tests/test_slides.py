@@ -1,5 +1,6 @@
 """The decks of slides: each in the browser, and how a notebook becomes one."""
 
+import base64
 import hashlib
 import html
 import re
@@ -12,6 +13,7 @@ import slide_parts
 import slides
 from conftest import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 NOTEBOOKS = {
     path.stem: nbformat.read(path, as_version=4)
@@ -182,11 +184,12 @@ def test_the_speaker_view_follows_from_a_file_without_a_server(folder, show):
 # ------------------------------------------------------------------- what becomes of a notebook
 
 
-def deck_of(*cells) -> slides.Deck:
+def deck_of(*cells, folder: Path = ROOT / "notebooks") -> slides.Deck:
     """The deck of a small notebook: a title, and these cells in a section of their own."""
     title = "# 0. Test\n\n**A question?**\n\n*1 minute*\n\nBy the end you can\n\n- **do** it."
     section = new_markdown_cell("## A section\n\nIt has a first sentence.")
-    return slides.Deck(new_notebook(cells=[new_markdown_cell(title), section, *cells]), "0. Test")
+    notebook = new_notebook(cells=[new_markdown_cell(title), section, *cells])
+    return slides.Deck(notebook, "0. Test", folder)
 
 
 @pytest.fixture(scope="module")
@@ -386,9 +389,20 @@ def test_a_picture_has_its_words_for_those_who_do_not_see_it(decks):
                     assert len(alt) > 20, f"{name}: {shown(slide)[:60]}"
 
 
+def test_a_picture_is_sought_where_the_notebook_lies(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (40, 30), "red").save(picture := tmp_path / "pictures" / "one.png")
+    deck = deck_of(new_markdown_cell("![Red](pictures/one.png)"), folder=tmp_path)
+    held = base64.b64encode(picture.read_bytes()).decode()
+    assert any(held in box.html for slide in deck.slides for box in slide.boxes)
+
+
 def test_an_unknown_notebook_is_told_what_there_is(capsys, tmp_path):
-    assert slides.main(["9.9", "--into", str(tmp_path)]) == 1
-    assert "No notebook begins with '9.9'. There are: 1, 2, 2.1," in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        slides.main(["9.9", "--into", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "No notebook begins with '9.9'. There are: 1, 2, 2.1," in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_reveal_is_unchanged_since_it_came():

@@ -8,7 +8,6 @@ Standard library only, and it starts on older Pythons too, so that it can say wh
 from __future__ import annotations
 
 import argparse
-import filecmp
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+RECORD = ".course-files.json"  # in the learner's course: what the installer put there, with sha256
 
 
 def main() -> int:
@@ -76,7 +76,8 @@ def continue_with(pythons: list[str], python: str) -> int:
     sys.dont_write_bytecode = True  # nothing is written on the stick
     from environment import another_python  # the course's own, not installed yet
 
-    if other := another_python(pythons):
+    other = another_python(pythons)
+    if other:
         return subprocess.call([*other, str(HERE / "install.py"), *sys.argv[1:]])
     print(
         f"The course was not installed: this folder holds packages for Python "
@@ -116,30 +117,39 @@ def sha256(path: Path) -> str:
 def copy(course: Path, place: Path) -> None:
     """Copy the course's files to `place`, also over an older course.
 
-    A notebook that differs is the learner's work and stays. Any other file has to fit the packages:
-    the course's takes its place, and what was there is kept beside it as NAME.yours.
+    What nobody has changed since an installer put it there is the older course's, and is replaced.
+    A notebook that differs from both is the learner's work and stays. Any other file has to fit the
+    packages: the course's takes its place, and what was there is kept beside it as NAME.yours.
 
     Raises OSError where `place` is somebody's other folder.
     """
-    ours = course / "requirements.txt"  # first: by it an interrupted copy knows its folder again
-    files = [path for path in sorted(course.rglob("*"), key=lambda p: p != ours) if path.is_file()]
+    first = course / "requirements.txt"  # by it an interrupted copy knows its folder again
+    files = [path for path in sorted(course.rglob("*"), key=lambda p: p != first) if path.is_file()]
     if place.exists() and any(place.iterdir()) and not (place / "requirements.txt").is_file():
         raise OSError(f"{place} is another folder. Choose a new one: --to FOLDER")
-    stay, aside = [], []
-    for path in files:
-        name = path.relative_to(course)
-        there = place / name
-        if there.exists():
-            if filecmp.cmp(path, there, shallow=False):
-                continue
-            if there.suffix == ".ipynb":
-                stay.append(name)
-                continue
-            aside.append(set_aside(there).relative_to(place))
-        there.parent.mkdir(parents=True, exist_ok=True)
-        beside = there.with_name(there.name + ".part")  # half a file is not taken for a whole
-        shutil.copy(path, beside)
-        beside.replace(there)
+    record, stay, aside = place / RECORD, [], []
+    try:
+        put = dict(json.loads(record.read_text(encoding="utf-8")))
+    except (OSError, ValueError):  # the first time, or an older installer's
+        put = {}
+    try:
+        for path in files:
+            name, there = path.relative_to(course), place / path.relative_to(course)
+            ours, theirs = sha256(path), sha256(there) if there.exists() else None
+            if theirs not in (None, ours, put.get(name.as_posix())):
+                if there.suffix == ".ipynb":
+                    stay.append(name)
+                    continue
+                aside.append(set_aside(there).relative_to(place))
+            if theirs != ours:
+                there.parent.mkdir(parents=True, exist_ok=True)
+                beside = there.with_name(there.name + ".part")  # half a file is not taken for whole
+                shutil.copy(path, beside)
+                beside.replace(there)
+            put[name.as_posix()] = ours
+    finally:  # also of a copy that was interrupted
+        if place.is_dir():
+            record.write_text(json.dumps(put, indent=1), encoding="utf-8")
     if stay:
         print(f"{len(stay)} notebooks differ from the course's and stay, such as {stay[0]}.")
     if aside:

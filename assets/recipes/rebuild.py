@@ -31,6 +31,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import alone
 import filelock
 from tqdm import tqdm
 
@@ -332,10 +333,22 @@ class Place:
     smoke: bool = False
 
     def lines(self) -> list[dict]:
-        """The journal."""
-        if not self.journal.is_file():
-            return []
-        return [json.loads(line) for line in self.journal.read_text("utf-8").splitlines() if line]
+        """The journal, without what is no line: half of one, of a run that ended as it wrote."""
+        found = []
+        for line in self.told().splitlines():
+            with suppress(ValueError):
+                found.append(json.loads(line))
+        return found
+
+    def told(self) -> str:
+        """The journal's text."""
+        return self.journal.read_text("utf-8") if self.journal.is_file() else ""
+
+    def add(self, line: dict) -> None:
+        """Write a line in the journal, below what is there, be it half a line."""
+        begin = "" if self.told().endswith("\n") or not self.told() else "\n"
+        with self.journal.open("a", encoding="utf-8") as journal:
+            journal.write(f"{begin}{json.dumps(line)}\n")
 
     def made(self, role: str) -> dict | None:
         """The journal's last line of a role, if what it tells of lies here and is up to date."""
@@ -402,7 +415,9 @@ class Training:
         self.text, self.loss = "", None
         self.steps, self.minutes = known(role)[0], place.minutes(role)
         self.bar = tqdm(total=1, bar_format=FORM, leave=False, disable=not sys.stderr.isatty())
-        command = [sys.executable, str(RECIPES / f"{role}.py"), f"--seed={place.seed}"]
+        self.lock = place.build / f"{role}.lock"
+        command = [sys.executable, alone.__file__, str(self.lock), str(RECIPES / f"{role}.py")]
+        command += [f"--seed={place.seed}"]
         command += [f"--build={place.build / role}", f"--output={place.into / role}"]
         command += ["--smoke"] if place.smoke else []
         threads = {"OMP_NUM_THREADS": str(cores), "TOKENIZERS_PARALLELISM": "false"}
@@ -578,6 +593,12 @@ def _start(
 
 def _ended(training: Training) -> str | None:
     """Write the journal; what is wrong, if something is."""
+    if training.process.returncode == alone.BUSY:
+        states, other = training.place.build / training.role, training.lock.with_suffix(".pid")
+        return (
+            f"not begun, for a training that a killed rebuilding has left is still at work on "
+            f"{states} (process {other.read_text()}): wait for it, or stop it"
+        )
     if training.process.returncode:
         last = [line for line in training.log.read_text("utf-8").splitlines() if line.strip()][-1:]
         return f"failed ({''.join(last)[:200]}); {training.log} has it all"
@@ -585,8 +606,7 @@ def _ended(training: Training) -> str | None:
         line = result(training)
     except (OSError, ValueError, LookupError) as problem:
         return f"cannot be judged: {problem}; {training.log} has it all"
-    with training.place.journal.open("a", encoding="utf-8") as journal:
-        journal.write(json.dumps(line) + "\n")
+    training.place.add(line)
     tqdm.write(f"{training.role}: made, {line['minutes']:.1f} minutes of training")
     return None
 
@@ -713,7 +733,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     asked = args.roles or list(ROLES)
     roles = [r for r in ROLES if r in asked or any(r in ROLES[one].after for one in asked)]
-    place.build.mkdir(parents=True, exist_ok=True)
+    try:  # now, not when the first role has been trained
+        for folder in (place.build, place.journal.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        parser.error(f"nothing can be written there: {problem}")
     for name in ("SIGTERM", "SIGHUP"):  # Windows has not both; a lost connection is the second
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: sys.exit(143))
