@@ -235,6 +235,52 @@ def test_what_was_downloaded_is_kept_though_a_notebook_fails():
     assert not commands_after, "what they would download would not be in it"
 
 
+FIGURES = [  # where they are said
+    "README.md",
+    "notebooks/*.ipynb",
+    "assets/recipes/Build_an_LLM.ipynb",
+    "notebooks/helpers/catalog.toml",
+]
+
+
+def test_what_each_notebook_takes_is_measured_and_handed_on_wherever_it_is_said():
+    job = read("hub")["jobs"]["figures"]
+    assert commands(job) == "taskset --cpu-list 0,1 make figures"
+    (handed,) = (s["with"] for s in job["steps"] if "upload-artifact@" in s.get("uses", ""))
+    assert handed["path"].split("\n") == [*FIGURES, ""]
+    propose = read("hub")["jobs"]["propose"]
+    assert set(propose["needs"]) == {"small", "figures"}
+    taken = [s["with"]["name"] for s in propose["steps"] if "download-artifact@" in str(s)]
+    assert taken == ["real", handed["name"]]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="GitHub runs this job on Linux")
+@pytest.mark.parametrize("arrived", [True, False])
+def test_measured_figures_are_laid_over_the_pages_that_say_them_and_over_nothing_else(
+    tmp_path, arrived
+):
+    steps = read("hub")["jobs"]["propose"]["steps"]
+    (lay,) = (step["run"] for step in steps if "RUNNER_TEMP" in step.get("run", ""))
+    (downloaded,) = (s["with"] for s in steps if s.get("with", {}).get("name") == "figures")
+    assert downloaded["path"] == "${{ runner.temp }}/figures/"
+    assert steps.index(next(s for s in steps if s.get("run") == lay)) < next(
+        number for number, step in enumerate(steps) if OURS in step.get("run", "")
+    ), "the README's link comes after, else it would be lost"
+    pages = [page.replace("*", "2.2. Embeddings") for page in FIGURES]
+    others = [".ci/record.py", "notebooks/strange.ipynb"]
+    for place, files in {"course": [*pages, others[0]], "figures": [*pages, *others]}.items():
+        for name in files if arrived or place == "course" else ():
+            (file := tmp_path / place / name).parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(place)
+    bash = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", lay]
+    told = os.environ | {"RUNNER_TEMP": str(tmp_path)}
+    subprocess.run(bash, cwd=tmp_path / "course", env=told, check=True)
+    for page in pages:
+        assert (tmp_path / "course" / page).read_text() == ("figures" if arrived else "course")
+    assert (tmp_path / "course" / others[0]).read_text() == "course"
+    assert not (tmp_path / "course" / others[1]).exists(), "only what the course has"
+
+
 def test_the_page_of_records_is_written_with_the_standard_library_alone(tmp_path):
     shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
     (tmp_path / "README.md").write_text("# Course\n")
@@ -286,8 +332,10 @@ def proposing(tmp_path):
     clone.mkdir()
     git("init", "-q", "-b", "main")
     git("remote", "add", "origin", str(tmp_path / "remote.git"))
-    (clone / "README.md").write_text("# Course\n")
-    git("add", "README.md")
+    for name in ("README.md", "notebooks/2.2. Embeddings.ipynb"):
+        (clone / name).parent.mkdir(exist_ok=True)
+        (clone / name).write_text("# Course\n")
+    git("add", ".")
     git("commit", "-q", "-m", "first")
 
     def propose(already_open: int = 0) -> list[str]:
@@ -304,11 +352,12 @@ def test_new_records_come_as_one_pull_request_which_the_next_week_brings_up_to_d
     page = proposing.clone / "assets/real/README.md"
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text("# What the real ones answered\n")
+    (proposing.clone / "notebooks/2.2. Embeddings.ipynb").write_text("about 30 seconds")
     (proposing.clone / "stray.txt").write_text("of no concern")
     told = proposing()
     assert any(line.startswith("pr create --base main --head real-results") for line in told)
-    pushed = proposing.git("ls-tree", "-r", "--name-only", "origin/real-results")
-    assert pushed.splitlines() == ["README.md", "assets/real/README.md"]
+    pushed = proposing.git("diff", "--name-only", "main", "origin/real-results")
+    assert pushed.splitlines() == ["assets/real/README.md", "notebooks/2.2. Embeddings.ipynb"]
     proposing.git("switch", "-q", "main")  # a week later, in a fresh clone
     proposing.git("branch", "-q", "-D", "real-results")
     page.parent.mkdir(parents=True, exist_ok=True)
