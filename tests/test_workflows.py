@@ -178,6 +178,16 @@ def test_the_test_workflow_covers_every_python_and_system_promised():
     assert "bash .ci/run" in commands(jobs["linux"])
 
 
+def test_what_readme_promises_teachers_on_windows_is_run_there_but_for_the_download():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (promised,) = re.findall(r"^On Windows: `.*NAME\.py` for ([^.]*)\.$", readme, re.MULTILINE)
+    tools = set(re.findall(r"\w+", promised)) - {"and", "classroom"}  # it downloads 0.8 GB
+    (step,) = (s for s in read("test")["jobs"]["learners"]["steps"] if "preflight" in str(s))
+    assert set(re.findall(r"^python \.ci/(\w+)\.py", step["run"], re.MULTILINE)) == tools
+    assert step["shell"] == "bash", "PowerShell would go on after a failure"
+    assert "cancelled" in step["if"], "a red notebook must not hide what else is broken"
+
+
 @pytest.mark.parametrize("name", WEEKLY)
 def test_what_may_break_by_itself_is_looked_at_every_week(name):
     (when,) = read(name)[True]["schedule"]  # YAML 1.1 reads `on` as true
