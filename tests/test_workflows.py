@@ -205,6 +205,41 @@ def test_an_issue_tells_of_whichever_job_fails(name):
     assert tell["with"].keys() == takes.keys()
 
 
+def test_contributing_says_what_runs_each_week_and_what_opens_an_issue():
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    told = page.partition("## What runs each week, and what opens an issue\n")[2].partition(
+        "\n## "
+    )[0]
+    days = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
+    for name in WEEKLY:
+        day = days[int(read(name)[True]["schedule"][0]["cron"].split()[-1])]
+        assert f"`{name}` on {day}" in told
+    for name in TELLING:
+        assert f"`{name}`" in told
+        label = read(name)["jobs"]["tell"]["with"]["label"]
+        assert label == name, "the label is the workflow's name"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="GitHub runs this job on Linux")
+def test_advisories_are_asked_for_on_every_pin_but_for_what_was_looked_at(tmp_path):
+    (python := tmp_path / "python").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    script = commands(read("advisories")["jobs"]["advisories"]).partition("audit.txt\n")[2]
+    bash = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"]
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+
+    def asked(script: str) -> list[str]:
+        ran = subprocess.check_output([*bash, script], cwd=ROOT, env=environment, text=True)
+        return ran.splitlines()
+
+    files = ["requirements.txt", *sorted(p.name for p in (ROOT / ".ci").glob("requirements-*"))]
+    assert len(files) > 5
+    command = asked(script)
+    assert [Path(name).name for name in command if name.endswith(".txt")] == files
+    excused = script.replace("and why\n", "and why\n--ignore-vuln PYSEC-2026-1 # never called\n", 1)
+    assert asked(excused) == [*command[:2], "--ignore-vuln", "PYSEC-2026-1", *command[2:]]
+
+
 def test_every_workflow_tells_under_a_label_of_its_own():
     assert len({read(name)["jobs"]["tell"]["with"]["label"] for name in TELLING}) == len(TELLING)
 
