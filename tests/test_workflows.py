@@ -433,3 +433,31 @@ def test_where_lychee_is_missing_it_is_said_how_to_get_it():
     )
     assert ran.returncode == 2
     assert ran.stderr == "lychee is not here: pip install -r .ci/requirements-links.txt\n"
+
+
+def test_outside_a_clone_it_is_said_that_git_knows_no_pages(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(links, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for path in (os.environ["PATH"], str(tmp_path)):  # a ZIP of the course; a machine without git
+        monkeypatch.setenv("PATH", path)
+        assert links.main([]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"git does not know the pages in {tmp_path}") and "ZIP" in said
+        assert said.count("\n") == 1
+
+
+def test_a_page_and_a_notebook_of_one_name_are_both_asked(tmp_path, monkeypatch):
+    page, notebook = tmp_path / "a.md", tmp_path / "a.ipynb"
+    page.write_text("[a](https://a.org)")
+    notebook.write_text('{"cells": [{"cell_type": "markdown", "source": ["https://b.org"]}]}')
+    monkeypatch.setattr(links, "ROOT", tmp_path)
+    monkeypatch.setattr(links, "pages", lambda: [page, notebook])
+    handed = {}
+
+    def lychee(command: list, cwd: str) -> int:
+        handed.update({path.name: path.read_text() for path in Path(cwd).iterdir()})
+        return 0
+
+    monkeypatch.setattr(subprocess, "call", lychee)
+    assert links.main([]) == 0
+    assert handed == {"a.md.md": "[a](https://a.org)", "a.ipynb.md": "https://b.org"}
