@@ -76,11 +76,15 @@ class Run:
     error: str = ""
 
 
+def cores() -> int:
+    """How many cores this process may use: `taskset` or a container may leave it fewer."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def share_cores(jobs: int) -> None:
     """Give each of `jobs` kernels its share of the cores, so that their threads do not fight."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "RAYON"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", str(max(1, (cores or 1) // jobs)))
+        os.environ.setdefault(f"{library}_NUM_THREADS", str(max(1, cores() // jobs)))
     # Without compiled bytecode every import takes two to three times as long.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else each kernel prints a note
@@ -206,7 +210,7 @@ def publish(run: Run) -> None:
 
 def report(runs: list[Run], seconds: float, jobs: int) -> None:
     """Write build/index.html and build/measured.json, and a table where GitHub shows one."""
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
+    machine = f"{platform.system()} {platform.machine()}, {cores()} cores, Python "
     machine, today = machine + platform.python_version(), f"{datetime.now():%Y-%m-%d}"
     rows = [
         ROW.format(

@@ -30,18 +30,33 @@ def words(path: Path) -> str:
 
 
 def pages() -> list[Path]:
-    """Every page and notebook that git knows, and the table of checkpoints with their papers."""
+    """Every page and notebook that git knows, and the table of checkpoints with their papers.
+
+    Raises ValueError where git knows nothing of the course.
+    """
     kinds = ("*.md", "*.ipynb", "*catalog.toml")
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *kinds]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    try:
+        listed = subprocess.check_output(
+            command, cwd=ROOT, encoding="utf-8", stderr=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.CalledProcessError):
+        raise ValueError(
+            f"git does not know the pages in {ROOT}: get git, and a clone of the course, not a ZIP"
+        ) from None
     return sorted(ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file())
 
 
 def main(arguments: list[str]) -> int:
     """Run lychee on all pages; its exit code, 0 where every address answers."""
+    try:
+        asked = pages()
+    except ValueError as problem:
+        print(problem, file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory() as folder:
-        for path in pages():
-            copy = Path(folder) / path.relative_to(ROOT).with_suffix(".md")
+        for path in asked:
+            copy = Path(folder) / f"{path.relative_to(ROOT)}.md"  # a.md and a.ipynb are two
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(words(path), encoding="utf-8")
         try:

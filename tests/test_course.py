@@ -16,7 +16,7 @@ import files
 import nbformat
 import psutil
 import pytest
-from course import longest_first
+from course import longest_first, report
 from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -254,3 +254,13 @@ def test_of_a_notebook_bench_leaves_the_imports():
     left = [cell.source for cell in bench.stripped(notebook).cells]
     assert left[0].endswith("\nimport os")
     assert left[1:] == ["import json\nfrom math import pi", "import re"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux gives a process cores")
+def test_a_measurement_names_the_cores_that_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.setattr("course.BUILD", tmp_path)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})  # of CI's, by taskset
+    report([], 0.0, jobs=1)
+    machine = json.loads((tmp_path / "measured.json").read_text("utf-8"))["machine"]
+    assert ", 3 cores, Python" in machine

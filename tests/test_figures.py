@@ -15,6 +15,8 @@ import figures
 
 CATALOG = tomllib.loads((ROOT / figures.CATALOG).read_text(encoding="utf-8"))
 RUN = {
+    "date": "2026-12-07",
+    "machine": "Linux x86_64, 2 cores, Python 3.11.14",
     "jobs": 1,
     "notebooks": {
         "2.2. Embeddings": {"seconds": 31, "megabytes": 940, "tier": "micro", "ok": True}
@@ -24,9 +26,11 @@ RUN = {
 
 @pytest.fixture
 def copy(tmp_path):
-    """A folder with the course's README, catalog and notebooks."""
+    """A folder with the course's README, catalog and notebooks, before any table `measured`."""
     (tmp_path / "notebooks/helpers").mkdir(parents=True)
-    shutil.copy(ROOT / figures.CATALOG, tmp_path / figures.CATALOG)
+    catalog = tomlkit.parse((ROOT / figures.CATALOG).read_text(encoding="utf-8"))
+    catalog.pop("measured", None)
+    (tmp_path / figures.CATALOG).write_text(tomlkit.dumps(catalog), encoding="utf-8")
     shutil.copy(ROOT / "README.md", tmp_path)
     (tmp_path / "assets/recipes").mkdir(parents=True)
     for path in [*(ROOT / "notebooks").glob("*.ipynb"), ROOT / "assets/recipes/Build_an_LLM.ipynb"]:
@@ -47,13 +51,68 @@ def test_a_measurement_reaches_catalog_notebook_and_readme_and_keeps_comments(co
     before = (copy / figures.CATALOG).read_text(encoding="utf-8")
     after = figures.measured(copy, RUN)
     changed = set(after.splitlines()) ^ set(before.splitlines())
-    assert changed >= {"seconds = 31", "megabytes = 940"}
-    assert len(changed) == 4, "nothing else was touched"
+    where = {"[measured]", 'date = "2026-12-07"', f'machine = "{RUN["machine"]}"'}
+    assert changed >= {"seconds = 31", "megabytes = 940"} | where
+    assert len(changed) == 4 + len(where), "nothing else was touched"
     pages = figures.pages(copy, tomlkit.parse(after).unwrap())
     first = pages[copy / "notebooks/2.2. Embeddings.ipynb"].cells[0].source
     line = "*75 minutes with the exercises, about 30 seconds to run · 940 MB of memory · nothing to"
     assert f"{line} download (91 MB on the small tier) · needs no account" in first
-    assert " | 31 s | 940 MB | 91 MB |" in pages[copy / "README.md"]
+    readme = pages[copy / "README.md"]
+    assert " | 31 s | 940 MB | 91 MB |" in readme
+    assert "measured on Linux x86_64, 2 cores, Python 3.11.14 (last on 2026-12-07) with" in readme
+
+
+@pytest.mark.parametrize(
+    ("of_the_old", "taken"), [(0.81, False), (1.19, False), (0.79, True), (1.21, True)]
+)
+def test_a_figure_stays_unless_the_new_one_differs_by_more_than_a_fifth(copy, of_the_old, taken):
+    old = CATALOG["notebooks"]["2.2. Embeddings"]
+    figures_now = RUN["notebooks"]["2.2. Embeddings"] | {
+        "seconds": old["seconds"] * of_the_old,
+        "megabytes": old["megabytes"],
+    }
+    run = RUN | {"notebooks": {"2.2. Embeddings": figures_now}}
+    before = (copy / figures.CATALOG).read_text(encoding="utf-8")
+    after = figures.measured(copy, run)
+    assert (after != before) == taken == ("measured" in tomlkit.parse(after))
+    row = tomlkit.parse(after)["notebooks"]["2.2. Embeddings"]
+    assert (row["seconds"] == figures_now["seconds"]) == taken
+    assert row["megabytes"] == old["megabytes"]
+
+
+def test_the_first_figure_of_a_notebook_is_taken(copy):
+    text = (copy / figures.CATALOG).read_text(encoding="utf-8")
+    catalog = tomlkit.parse(text)
+    del catalog["notebooks"]["2.2. Embeddings"]["seconds"]
+    (copy / figures.CATALOG).write_text(tomlkit.dumps(catalog), encoding="utf-8")
+    row = tomlkit.parse(figures.measured(copy, RUN))["notebooks"]["2.2. Embeddings"]
+    assert row["seconds"] == 31
+
+
+def test_a_second_measurement_takes_the_place_of_the_first(copy):
+    for machine in ("Linux x86_64, 2 cores", "Darwin arm64, 8 cores"):
+        catalog = CATALOG | {"measured": {"date": "2026-12-07", "machine": machine}}
+        readme = figures.pages(copy, catalog)[copy / "README.md"]
+        assert readme.count(f"measured on {machine} (last on 2026-12-07) without a GPU, on") == 1
+        (copy / "README.md").write_text(readme, encoding="utf-8")
+
+
+@pytest.mark.parametrize("lost", [("minutes",), ("minutes", "seconds", "megabytes")])
+def test_what_the_catalog_lacks_is_one_sentence(copy, monkeypatch, capsys, lost):
+    catalog = tomlkit.parse((copy / figures.CATALOG).read_text(encoding="utf-8"))
+    for kind in lost:
+        del catalog["notebooks"]["2.2. Embeddings"][kind]
+    (copy / figures.CATALOG).write_text(tomlkit.dumps(catalog), encoding="utf-8")
+    for name in ("NOTEBOOKS", "LAST", "ROOT"):
+        monkeypatch.setattr(figures, name, copy / getattr(figures, name).relative_to(ROOT))
+    monkeypatch.setattr(sys, "argv", ["figures.py"])
+    with pytest.raises(SystemExit) as ended:
+        figures.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"2.2. Embeddings.ipynb: its row in the table `notebooks` of {figures.CATALOG}" in said
+    assert f"lacks {', '.join(sorted(lost))};" in said
 
 
 @pytest.mark.parametrize(

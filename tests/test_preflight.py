@@ -236,6 +236,20 @@ def test_devices_of_sound_are_counted_and_nothing_more_is_claimed(
             assert "to be sure, --sound" in said
 
 
+@pytest.mark.parametrize(("found", "code"), [("warn", 0), ("missing", 1)])
+def test_a_missing_microphone_is_a_warning_which_the_exit_code_forgives(
+    found, code, monkeypatch, capsys
+):
+    monkeypatch.setattr(preflight, "ADDRESSES", {})
+    monkeypatch.setattr(preflight, "find_python", lambda venv: (None, ("ok", "elsewhere")))
+    monkeypatch.setattr(preflight, "devices", lambda kind: (0, "this test"))
+    monkeypatch.setattr(preflight, "check_disk", lambda made: (found, "little"))
+    monkeypatch.setattr(sys, "argv", ["preflight.py"])
+    assert preflight.main() == code
+    states = table(capsys.readouterr().out)
+    assert (states["sound"], states["microphone"], states["disk"]) == ("warn", "warn", found)
+
+
 # ------------------------------------------------------------------------- to hear and to be heard
 
 

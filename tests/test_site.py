@@ -1,5 +1,8 @@
 """The site: `make site` builds it from the course alone; here it is opened in a browser."""
 
+import html
+import importlib
+import inspect
 import os
 import re
 import subprocess
@@ -11,8 +14,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
+import nbformat
 import pytest
 from conftest import ROOT
+from outputs import code_cells
 
 pytest.importorskip("sphinx", reason="needs Sphinx of .ci/requirements-site.txt")
 sys.path.insert(0, str(ROOT / ".ci" / "site"))
@@ -111,20 +116,54 @@ def test_every_term_of_the_glossary_is_a_place_of_its_own(site: Path):
     assert {f"term-{term}" for term in pages.terms().values()} <= ids
 
 
-def test_what_the_notebooks_import_is_explained(site: Path):
-    from helpers import apps, check, drawing, measure, media
+def test_the_front_page_shows_the_courses_pictures_in_the_words_of_the_readme(site: Path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    described = re.findall(r"^!\[([^\]]+)\]\(assets/images/([\w.]+)\)$", readme, re.MULTILINE)
+    assert {name for _, name in described} == {"front_page.jpg", "course_map.jpg"}
+    front, map_section = text_of(site, "index"), text_of(site, "index").partition("course map<")[2]
+    for words, name in described:
+        (shown,) = (tag for tag in re.findall(r"<img [^>]+>", front) if name in tag)
+        assert f'alt="{words}"' in html.unescape(shown)
+        assert (name in map_section) == (name == "course_map.jpg")
 
-    ids = Page(text_of(site, "api")).ids
-    assert {"helpers.setup", "helpers.checkpoint"} <= ids
-    for module in (apps, drawing, measure, media):
-        own = [
+
+def test_the_project_says_of_itself_what_the_front_page_says(site: Path):
+    said = pages.PROJECT["description"]
+    assert said.startswith("Eleven notebooks, from using a large language model ")
+    lead = " ".join(re.sub(r"<[^>]+>", "", text_of(site, "index")).split())
+    assert f"{said}." in lead
+
+
+def imported() -> set[str]:
+    """What the notebooks import of the helpers: "helpers.setup", "helpers.media"."""
+    found = set()
+    for path in [*NOTEBOOKS, pages.BUILD_AN_LLM]:
+        code = "\n".join(cell.source for cell in code_cells(nbformat.read(path, as_version=4)))
+        for module, names in re.findall(
+            r"^ *from (helpers[\w.]*) import ([\w, ]+)$", code, re.MULTILINE
+        ):
+            found |= {f"{module}.{name}" for name in names.split(", ")}
+    return found
+
+
+def test_what_the_notebooks_import_is_explained(site: Path):
+    ids, names = Page(text_of(site, "api")).ids, imported()
+    assert {"helpers.media", "helpers.setup", "helpers.catch_up.catch_up"} <= names
+    for name in names:
+        module, _, part = name.rpartition(".")
+        thing = getattr(importlib.import_module(module), part, None) or importlib.import_module(
             name
-            for name, thing in vars(module).items()
-            if getattr(thing, "__module__", "") == module.__name__ and not name.startswith("_")
+        )
+        if not inspect.ismodule(thing):
+            assert not callable(thing) or name in ids
+            continue
+        own = getattr(thing, "__all__", None) or [
+            part
+            for part, value in vars(thing).items()
+            if getattr(value, "__module__", "") == name and not part.startswith("_")
         ]
         assert own
-        assert {f"{module.__name__}.{name}" for name in own} <= ids
-    assert {f"helpers.check.{name}" for name in check.__all__} <= ids
+        assert {f"{name}.{part}" for part in own} <= ids
 
 
 def test_money_stays_money_and_formulas_become_mathml(site: Path):
@@ -208,6 +247,32 @@ def test_a_file_that_the_page_cannot_be_built_from_is_one_sentence(tmp_path, cap
     assert capsys.readouterr().err == "no title\n"
 
 
+def test_the_old_site_stays_until_the_new_one_is_sound(tmp_path, capsys, monkeypatch):
+    import build
+
+    class Pretends:
+        def __init__(self, outdir: Path, **_) -> None:
+            assert (to / "index.html").read_text() == "old"
+            self.page = outdir / "index.html"
+
+        def build(self) -> None:
+            self.page.write_text("new")
+
+    monkeypatch.setattr("pages.stage", lambda folder: None)
+    monkeypatch.setattr("sphinx.application.Sphinx", Pretends)
+    (to := tmp_path / "site").mkdir()
+    (to / build.MADE_HERE).touch()
+    (to / "index.html").write_text("old")
+    monkeypatch.setattr("build.wrong", lambda folder: ["index.html leads nowhere"])
+    assert build.main(["--to", str(to)]) == 1
+    assert capsys.readouterr().err == "index.html leads nowhere\n"
+    assert (to / "index.html").read_text() == "old"
+    monkeypatch.setattr("build.wrong", lambda folder: [])
+    assert build.main(["--to", str(to)]) == 0
+    assert (to / "index.html").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["site"], "and nothing else is left"
+
+
 def test_a_folder_that_holds_something_else_is_never_emptied(tmp_path: Path, capsys):
     import build
 
@@ -226,6 +291,15 @@ def background(page) -> int:
     return int(re.search(r"\d+", colour)[0])
 
 
+def grave(response: dict) -> list[tuple]:
+    """What keeps somebody from reading a page: axe-core's rule, and the first places."""
+    return [
+        (finding["id"], [node["html"][:120] for node in finding["nodes"][:2]])
+        for finding in response["violations"]
+        if finding["impact"] in ("serious", "critical")
+    ]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_everybody_can_read_it(kind: str, scheme: str, address: str, open_page: Callable):
@@ -238,11 +312,25 @@ def test_everybody_can_read_it(kind: str, scheme: str, address: str, open_page: 
         page.set_viewport_size(size)
         page.goto(f"{address}/{kind}.html?q=embedding", wait_until="networkidle")
         assert (background(page) > 128) == (scheme == "light")
-        for finding in Axe().run(page).response["violations"]:
-            if finding["impact"] in ("serious", "critical"):
-                shown = [node["html"][:120] for node in finding["nodes"][:2]]
-                found.append((size["width"], finding["id"], shown))
+        found += [(size["width"], *violation) for violation in grave(Axe().run(page).response)]
     assert not found
+
+
+def test_everybody_can_read_every_page(site: Path, address: str, open_page: Callable):
+    from axe_playwright_python.sync_playwright import Axe
+
+    # Colours are the same on all pages of a kind, and by far the longest to look at: left to those.
+    options = {"resultTypes": ["violations"], "rules": {"color-contrast": {"enabled": False}}}
+    page = open_page(address)
+    page.set_viewport_size(DESKTOP)
+    found = {}
+    for path in sorted(site.glob("*.html")):
+        page.goto(f"{address}/{path.name}", wait_until="domcontentloaded")
+        found[path.name] = grave(Axe().run(page, options=options).response)
+    assert not any(found.values()), found
+    assert len(found) > 30
+    page.evaluate("document.body.prepend(document.createElement('img'))")
+    assert grave(Axe().run(page, options=options).response), "the test has become blind"
 
 
 def test_no_page_is_wider_than_a_phone_or_a_desktop(site: Path, address: str, open_page: Callable):

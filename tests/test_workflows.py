@@ -23,6 +23,7 @@ FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
 NAMES = {"advisories", "hub", "links", "newest", "site", "tell", "test"}
 WEEKLY = ["advisories", "hub", "links", "newest"]
+TELLING = [*WEEKLY, "site"]  # nobody waits for these, so an issue tells of a failure
 # Jobs that may do more than read. They run no package's code.
 MAY = {
     ("hub", "propose"): {"contents": "write", "pull-requests": "write"},
@@ -116,16 +117,18 @@ def test_shellcheck_finds_nothing_in_what_ci_runs():
 def test_actions_are_pinned_by_commit_and_nobody_elses_but_githubs(path):
     text = path.read_text("utf-8")
     for action in re.findall(r"uses: *(.+)", text):
-        pinned = re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
+        pinned = re.fullmatch(r"actions/[\w-]+(?:/[\w-]+)?@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
         assert pinned or action.partition(" ")[0] == TELL, action
     assert "pull_request_target" not in text, "it would run a fork's code with our rights"
 
 
 def test_one_action_has_one_commit_in_all_workflows():
     pins = {
-        pin for path in WORKFLOWS for pin in re.findall(r"uses: *(.+@.+)", path.read_text("utf-8"))
+        pin  # actions/cache and the commit: its parts, restore and save, are of one repository
+        for path in WORKFLOWS
+        for pin in re.findall(r"uses: *(actions/[\w-]+)(?:/[\w-]+)?(@.+)", path.read_text("utf-8"))
     }
-    assert len({pin.partition("@")[0] for pin in pins}) == len(pins)
+    assert len({action for action, _ in pins}) == len(pins) > 5
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -175,20 +178,70 @@ def test_the_test_workflow_covers_every_python_and_system_promised():
     assert "bash .ci/run" in commands(jobs["linux"])
 
 
+def test_what_readme_promises_teachers_on_windows_is_run_there_but_for_the_download():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (promised,) = re.findall(r"^On Windows: `.*NAME\.py` for ([^.]*)\.$", readme, re.MULTILINE)
+    tools = set(re.findall(r"\w+", promised)) - {"and", "classroom"}  # it downloads 0.8 GB
+    (step,) = (s for s in read("test")["jobs"]["learners"]["steps"] if "preflight" in str(s))
+    assert set(re.findall(r"^python \.ci/(\w+)\.py", step["run"], re.MULTILINE)) == tools
+    assert step["shell"] == "bash", "PowerShell would go on after a failure"
+    assert "cancelled" in step["if"], "a red notebook must not hide what else is broken"
+
+
 @pytest.mark.parametrize("name", WEEKLY)
-def test_what_may_break_by_itself_is_looked_at_every_week_and_an_issue_tells(name):
+def test_what_may_break_by_itself_is_looked_at_every_week(name):
     (when,) = read(name)[True]["schedule"]  # YAML 1.1 reads `on` as true
     assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", when["cron"])
+
+
+@pytest.mark.parametrize("name", TELLING)
+def test_an_issue_tells_of_whichever_job_fails(name):
     jobs = read(name)["jobs"]
-    tell = jobs["tell"]
+    tell = jobs.pop("tell")
     assert (tell["uses"], tell["if"]) == (TELL, "failure()")
-    assert tell["needs"] == next(iter(jobs)), "it tells of what comes first"
+    needs = [tell["needs"]] if isinstance(tell["needs"], str) else tell["needs"]
+    assert sorted(needs) == sorted(jobs)
     takes = read("tell")[True]["workflow_call"]["inputs"]
     assert tell["with"].keys() == takes.keys()
 
 
+def test_contributing_says_what_runs_each_week_and_what_opens_an_issue():
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    told = page.partition("## What runs each week, and what opens an issue\n")[2].partition(
+        "\n## "
+    )[0]
+    days = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
+    for name in WEEKLY:
+        day = days[int(read(name)[True]["schedule"][0]["cron"].split()[-1])]
+        assert f"`{name}` on {day}" in told
+    for name in TELLING:
+        assert f"`{name}`" in told
+        label = read(name)["jobs"]["tell"]["with"]["label"]
+        assert label == name, "the label is the workflow's name"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="GitHub runs this job on Linux")
+def test_advisories_are_asked_for_on_every_pin_but_for_what_was_looked_at(tmp_path):
+    (python := tmp_path / "python").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    script = commands(read("advisories")["jobs"]["advisories"]).partition("audit.txt\n")[2]
+    bash = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"]
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+
+    def asked(script: str) -> list[str]:
+        ran = subprocess.check_output([*bash, script], cwd=ROOT, env=environment, text=True)
+        return ran.splitlines()
+
+    files = ["requirements.txt", *sorted(p.name for p in (ROOT / ".ci").glob("requirements-*"))]
+    assert len(files) > 3
+    command = asked(script)
+    assert [Path(name).name for name in command if name.endswith(".txt")] == files
+    excused = script.replace("and why\n", "and why\n--ignore-vuln PYSEC-2026-1 # never called\n", 1)
+    assert asked(excused) == [*command[:2], "--ignore-vuln", "PYSEC-2026-1", *command[2:]]
+
+
 def test_every_workflow_tells_under_a_label_of_its_own():
-    assert len({read(name)["jobs"]["tell"]["with"]["label"] for name in WEEKLY}) == len(WEEKLY)
+    assert len({read(name)["jobs"]["tell"]["with"]["label"] for name in TELLING}) == len(TELLING)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="GitHub runs this job on Linux")
@@ -207,11 +260,70 @@ def test_an_issue_is_opened_unless_one_is_open(tmp_path, already_open, opened):
 def test_the_hub_workflow_runs_the_small_tier_with_a_cache_that_follows_the_catalog():
     job = read("hub")["jobs"]["small"]
     assert "env --unset=CI COURSE_TIER=small make course" in commands(job)
-    (cache,) = (step["with"] for step in job["steps"] if "actions/cache@" in step.get("uses", ""))
-    assert cache["path"] == "~/.cache/huggingface"
-    assert "hashFiles('notebooks/helpers/catalog.toml')" in cache["key"]
+    restored, saved = (step for step in job["steps"] if "actions/cache/" in step.get("uses", ""))
+    assert restored["with"]["path"] == saved["with"]["path"] == "~/.cache/huggingface"
+    assert "hashFiles('notebooks/helpers/catalog.toml')" in restored["with"]["key"]
     order = [step.get("run", "") for step in job["steps"]]
     assert order.index("make record") > next(i for i, run in enumerate(order) if "course" in run)
+
+
+def test_what_was_downloaded_is_kept_though_a_notebook_fails():
+    steps = read("hub")["jobs"]["small"]["steps"]
+    uses = [step.get("uses", "").partition("@")[0] for step in steps]
+    assert "actions/cache" not in uses, "it saves only what a green job leaves"
+    restored = steps[uses.index("actions/cache/restore")]
+    saved = steps[uses.index("actions/cache/save")]
+    outputs = f"steps.{restored['id']}.outputs"
+    assert saved["if"] == f"${{{{ !cancelled() && {outputs}.cache-hit != 'true' }}}}"
+    assert saved["with"]["key"] == f"${{{{ {outputs}.cache-primary-key }}}}"
+    commands_after = [step for step in steps[steps.index(saved) :] if "run" in step]
+    assert not commands_after, "what they would download would not be in it"
+
+
+FIGURES = [  # where they are said
+    "README.md",
+    "notebooks/*.ipynb",
+    "assets/recipes/Build_an_LLM.ipynb",
+    "notebooks/helpers/catalog.toml",
+]
+
+
+def test_what_each_notebook_takes_is_measured_and_handed_on_wherever_it_is_said():
+    job = read("hub")["jobs"]["figures"]
+    assert commands(job) == "taskset --cpu-list 0,1 make figures"
+    (handed,) = (s["with"] for s in job["steps"] if "upload-artifact@" in s.get("uses", ""))
+    assert handed["path"].split("\n") == [*FIGURES, ""]
+    propose = read("hub")["jobs"]["propose"]
+    assert set(propose["needs"]) == {"small", "figures"}
+    taken = [s["with"]["name"] for s in propose["steps"] if "download-artifact@" in str(s)]
+    assert taken == ["real", handed["name"]]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="GitHub runs this job on Linux")
+@pytest.mark.parametrize("arrived", [True, False])
+def test_measured_figures_are_laid_over_the_pages_that_say_them_and_over_nothing_else(
+    tmp_path, arrived
+):
+    steps = read("hub")["jobs"]["propose"]["steps"]
+    (lay,) = (step["run"] for step in steps if "RUNNER_TEMP" in step.get("run", ""))
+    (downloaded,) = (s["with"] for s in steps if s.get("with", {}).get("name") == "figures")
+    assert downloaded["path"] == "${{ runner.temp }}/figures/"
+    assert steps.index(next(s for s in steps if s.get("run") == lay)) < next(
+        number for number, step in enumerate(steps) if OURS in step.get("run", "")
+    ), "the README's link comes after, else it would be lost"
+    pages = [page.replace("*", "2.2. Embeddings") for page in FIGURES]
+    others = [".ci/record.py", "notebooks/strange.ipynb"]
+    for place, files in {"course": [*pages, others[0]], "figures": [*pages, *others]}.items():
+        for name in files if arrived or place == "course" else ():
+            (file := tmp_path / place / name).parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(place)
+    bash = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", lay]
+    told = os.environ | {"RUNNER_TEMP": str(tmp_path)}
+    subprocess.run(bash, cwd=tmp_path / "course", env=told, check=True)
+    for page in pages:
+        assert (tmp_path / "course" / page).read_text() == ("figures" if arrived else "course")
+    assert (tmp_path / "course" / others[0]).read_text() == "course"
+    assert not (tmp_path / "course" / others[1]).exists(), "only what the course has"
 
 
 def test_the_page_of_records_is_written_with_the_standard_library_alone(tmp_path):
@@ -265,8 +377,10 @@ def proposing(tmp_path):
     clone.mkdir()
     git("init", "-q", "-b", "main")
     git("remote", "add", "origin", str(tmp_path / "remote.git"))
-    (clone / "README.md").write_text("# Course\n")
-    git("add", "README.md")
+    for name in ("README.md", "notebooks/2.2. Embeddings.ipynb"):
+        (clone / name).parent.mkdir(exist_ok=True)
+        (clone / name).write_text("# Course\n")
+    git("add", ".")
     git("commit", "-q", "-m", "first")
 
     def propose(already_open: int = 0) -> list[str]:
@@ -283,11 +397,12 @@ def test_new_records_come_as_one_pull_request_which_the_next_week_brings_up_to_d
     page = proposing.clone / "assets/real/README.md"
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text("# What the real ones answered\n")
+    (proposing.clone / "notebooks/2.2. Embeddings.ipynb").write_text("about 30 seconds")
     (proposing.clone / "stray.txt").write_text("of no concern")
     told = proposing()
     assert any(line.startswith("pr create --base main --head real-results") for line in told)
-    pushed = proposing.git("ls-tree", "-r", "--name-only", "origin/real-results")
-    assert pushed.splitlines() == ["README.md", "assets/real/README.md"]
+    pushed = proposing.git("diff", "--name-only", "main", "origin/real-results")
+    assert pushed.splitlines() == ["assets/real/README.md", "notebooks/2.2. Embeddings.ipynb"]
     proposing.git("switch", "-q", "main")  # a week later, in a fresh clone
     proposing.git("branch", "-q", "-D", "real-results")
     page.parent.mkdir(parents=True, exist_ok=True)
@@ -318,3 +433,31 @@ def test_where_lychee_is_missing_it_is_said_how_to_get_it():
     )
     assert ran.returncode == 2
     assert ran.stderr == "lychee is not here: pip install -r .ci/requirements-links.txt\n"
+
+
+def test_outside_a_clone_it_is_said_that_git_knows_no_pages(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(links, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for path in (os.environ["PATH"], str(tmp_path)):  # a ZIP of the course; a machine without git
+        monkeypatch.setenv("PATH", path)
+        assert links.main([]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"git does not know the pages in {tmp_path}") and "ZIP" in said
+        assert said.count("\n") == 1
+
+
+def test_a_page_and_a_notebook_of_one_name_are_both_asked(tmp_path, monkeypatch):
+    page, notebook = tmp_path / "a.md", tmp_path / "a.ipynb"
+    page.write_text("[a](https://a.org)")
+    notebook.write_text('{"cells": [{"cell_type": "markdown", "source": ["https://b.org"]}]}')
+    monkeypatch.setattr(links, "ROOT", tmp_path)
+    monkeypatch.setattr(links, "pages", lambda: [page, notebook])
+    handed = {}
+
+    def lychee(command: list, cwd: str) -> int:
+        handed.update({path.name: path.read_text() for path in Path(cwd).iterdir()})
+        return 0
+
+    monkeypatch.setattr(subprocess, "call", lychee)
+    assert links.main([]) == 0
+    assert handed == {"a.md.md": "[a](https://a.org)", "a.ipynb.md": "https://b.org"}

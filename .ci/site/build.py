@@ -9,7 +9,6 @@ import argparse
 import io
 import os
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -53,7 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def build(to: Path) -> list[str]:
-    """Build the site in the folder `to`, anew; return what is wrong with it, a line each.
+    """Build the site beside the folder `to`, and put it in its place once nothing is wrong with it.
+
+    Returns what is wrong, a line each; then `to` stays as it was.
 
     Raises:
         ImportError: Sphinx or one of its extensions is not installed.
@@ -67,18 +68,19 @@ def build(to: Path) -> list[str]:
         raise ValueError(
             f"{to} holds something else than a site. Move it away, or build elsewhere."
         )
-    warned = io.StringIO()
-    with tempfile.TemporaryDirectory(prefix="course-site-") as folder:
-        staged = Path(folder).resolve() / "pages"
+    to.parent.mkdir(parents=True, exist_ok=True)
+    # On the same disk, so that what is built can be renamed.
+    with tempfile.TemporaryDirectory(prefix=f"{to.name}.", dir=to.parent) as folder:
+        staged, built = Path(folder).resolve() / "pages", Path(folder) / "site"
         stage(staged)
-        shutil.rmtree(to, ignore_errors=True)
-        to.mkdir(parents=True)
-        (to / MADE_HERE).touch()
+        built.mkdir()
+        (built / MADE_HERE).touch()
+        warned = io.StringIO()
         try:
             Sphinx(
                 srcdir=staged,
                 confdir=HERE,
-                outdir=to,
+                outdir=built,
                 doctreedir=Path(folder) / "doctrees",
                 buildername="html",
                 confoverrides={"html_extra_path": [str(staged / "extra")]},
@@ -88,13 +90,18 @@ def build(to: Path) -> list[str]:
             ).build()
         except SphinxError as problem:
             return [str(problem)]
-    for page in to.glob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        for lacking, mended in FOR_SCREEN_READERS:
-            text = text.replace(lacking, mended)
-        page.write_text(text, encoding="utf-8")
-    told = re.sub(r"\x1b\[[\d;]*m", "", warned.getvalue()).replace(f"{staged}{os.sep}", "")
-    return [*told.splitlines(), *wrong(to)]
+        for page in built.glob("*.html"):
+            text = page.read_text(encoding="utf-8")
+            for lacking, mended in FOR_SCREEN_READERS:
+                text = text.replace(lacking, mended)
+            page.write_text(text, encoding="utf-8")
+        told = re.sub(r"\x1b\[[\d;]*m", "", warned.getvalue()).replace(f"{staged}{os.sep}", "")
+        if problems := [*told.splitlines(), *wrong(built)]:
+            return problems
+        if to.exists():
+            to.rename(Path(folder) / "old")  # which goes with the rest
+        built.rename(to)
+    return []
 
 
 # ---- what is wrong with a built site
