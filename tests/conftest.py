@@ -363,9 +363,23 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.continue_on_collection_errors = True
 
 
+# What computes most, the longest file first, so that two processes end together.
+LAST = [
+    "language_recipes",
+    "vision_recipes",
+    "vision_checkpoints",
+    "audio_recipes",
+    "audio_checkpoints",
+    "rebuild_recipes",
+    "checkpoints",
+    "language_checkpoints",
+]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep what computes most for the end, so that it does not compete with the notebooks."""
-    items.sort(key=lambda item: item.path.stem.endswith(("_checkpoints", "_recipes")))
+    order = {f"test_{name}": place for place, name in enumerate(LAST, start=1)}
+    items.sort(key=lambda item: order.get(item.path.stem, 0))
 
 
 def _no_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
