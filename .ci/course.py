@@ -22,7 +22,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -162,7 +162,11 @@ def all_of(function: Callable[[Any], Any], work: Iterable[Any], jobs: int) -> li
     """
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            return list(pool.map(function, work))
+            runs = [pool.submit(function, each) for each in work]
+            for run in runs:
+                while not run.done():
+                    wait([run], timeout=0.5)  # without an end Windows would not hear Ctrl-C
+            return [run.result() for run in runs]
         except KeyboardInterrupt:
             print("Stopped: what was not told to be ok is as it was before.", flush=True)
             os._exit(130)

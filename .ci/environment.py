@@ -74,6 +74,10 @@ def bring_up_to_date(venv: Path, files: list[Path], wheels: Path | None = None) 
         if not file.is_file():
             raise OSError(f"{file} is not there. Get the whole course with git clone.")
     old = _predecessor(venv)
+    if old.is_symlink() or (
+        old.exists() and any(old.iterdir()) and not (old / "pyvenv.cfg").is_file()
+    ):
+        raise OSError(f"{old} is no virtual environment. Move it away and run the command again.")
     if not old.exists() and set(_hashes(files).items()) <= set(requirements_held(venv).items()):
         return  # without a lock: it may lie where nothing can be written
     with _alone(venv):

@@ -86,7 +86,8 @@ def pages(root: Path, catalog: dict) -> dict[Path, str | nbformat.NotebookNode]:
     found = {}
     readme = (root / "README.md").read_text(encoding="utf-8")
     if last_time := catalog.get("measured"):
-        on = rf"\1{last_time['machine']} (last on {last_time['date']})\2"
+        last = f"what changed last on {last_time['machine']}, {last_time['date']}"
+        on = rf"\1two CPU cores ({last})\2"
         readme, changed = MEASURED_ON.subn(on, readme)
         if changed != 1:
             raise ValueError("README.md: no sentence that says where run and memory were measured")

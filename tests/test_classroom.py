@@ -324,15 +324,15 @@ def test_a_folder_of_somebody_elses_is_left_alone(folder, tmp_path):
 
 
 def test_a_copy_that_was_interrupted_goes_on(folder, tmp_path, monkeypatch):
-    mine, copied = tmp_path / "mine", []
+    mine, copied, copyfile = tmp_path / "mine", [], shutil.copyfile
 
     def stops(source: Path, target: Path) -> None:
-        copied.append(shutil.copyfile(source, target))
+        copied.append(copyfile(source, target))
         if len(copied) == 3:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(install.shutil, "copy", stops)
+        patched.setattr(install.shutil, "copyfile", stops)
         with pytest.raises(KeyboardInterrupt):
             install.copy(folder / "course", mine)
     assert len(json.loads((mine / install.RECORD).read_text())) == 2, "those that were whole"

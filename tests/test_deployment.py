@@ -80,8 +80,8 @@ def test_the_load_is_measured_for_both_ways_and_every_crowd(said):
         (way, n) for way in ("one", "several") for n in (1, 2, 4, 8)
     ]
     speeds = {(way, int(n)): float(speed) for way, n, speed, _ in rows}
-    # Batching raises the throughput of a crowd; other work on the machine may hide some of it.
-    assert speeds["several", 8] > 0.7 * speeds["one", 8]
+    # Batching raises the throughput of a crowd; other work on the machine may hide it in one row.
+    assert max(speeds["several", n] / speeds["one", n] for n in (4, 8)) > 1.05
     for *_, waits in rows:
         median, longest = map(int, waits.split())
         assert 0 < median <= longest

@@ -371,6 +371,18 @@ def test_a_folder_that_is_no_environment_is_never_emptied(requirements: Path):
     assert (theirs / "thesis.txt").read_text() == "three years of work"
 
 
+def test_a_folder_named_like_a_predecessor_that_is_none_is_never_removed(requirements: Path):
+    venv = requirements.parent / "beside"
+    assert build(requirements, venv=venv).returncode == 0
+    theirs = requirements.parent / "beside.old"
+    theirs.mkdir()
+    (theirs / "notes.txt").write_text("mine")
+    refused = build(requirements, venv=venv)
+    assert refused.returncode == 1
+    assert f"{theirs} is no virtual environment. Move it away" in refused.stderr
+    assert (theirs / "notes.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize("other", [(3, 9, 18), (3, 14, 0)])
 def test_another_python_says_which_ones_will_do(other: tuple[int, ...], tmp_path: Path):
     named = ".".join(map(str, other))

@@ -200,3 +200,15 @@ def test_the_rubric_names_what_is_there():
         assert f"def {function}(" in app
     assert "--ship" in rubric
     assert '"--ship"' in app
+
+
+def test_the_page_on_servers_names_the_notebooks_that_need_more_memory_than_it_says():
+    page = (PACK / "Class_servers.md").read_text("utf-8")
+    from helpers.checkpoints import catalog
+
+    took = {name.split(". ")[0]: row["megabytes"] for name, row in catalog()["notebooks"].items()}
+    most = int(re.search(r"only 2\.9 is above ([\d,]+) MB", page)[1].replace(",", ""))
+    assert [name for name, megabytes in took.items() if megabytes > most] == ["2.9"]
+    assert "2 GB for a learner\n  is enough for all but 2.9; that one needs 3 GB" in page
+    assert [name for name, megabytes in took.items() if megabytes > 2_000] == ["2.9"]
+    assert took["2.9"] < 3_000

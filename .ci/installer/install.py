@@ -144,12 +144,14 @@ def copy(course: Path, place: Path) -> None:
             if theirs != ours:
                 there.parent.mkdir(parents=True, exist_ok=True)
                 beside = there.with_name(there.name + ".part")  # half a file is not taken for whole
-                shutil.copy(path, beside)
+                shutil.copyfile(path, beside)  # not its mode: a stick may be read-only
                 beside.replace(there)
             put[name.as_posix()] = ours
     finally:  # also of a copy that was interrupted
         if place.is_dir():
-            record.write_text(json.dumps(put, indent=1), encoding="utf-8")
+            beside = record.with_name(record.name + ".part")
+            beside.write_text(json.dumps(put, indent=1), encoding="utf-8")
+            beside.replace(record)
     if stay:
         print(f"{len(stay)} notebooks differ from the course's and stay, such as {stay[0]}.")
     if aside:

@@ -365,7 +365,7 @@ class Place:
             for line in self.lines()
             if (line["role"], line["cores"]) == (role, ROLES[role].cores)
         ]
-        return took[-1] if took else known(role)[1]
+        return (took and took[-1]) or known(role)[1]  # a try of seconds is 0.0 minutes
 
 
 def known(role: str) -> tuple[int, float]:
@@ -595,9 +595,10 @@ def _ended(training: Training) -> str | None:
     """Write the journal; what is wrong, if something is."""
     if training.process.returncode == alone.BUSY:
         states, other = training.place.build / training.role, training.lock.with_suffix(".pid")
+        number = other.read_text() if other.is_file() else "not known yet"
         return (
             f"not begun, for a training that a killed rebuilding has left is still at work on "
-            f"{states} (process {other.read_text()}): wait for it, or stop it"
+            f"{states} (process {number}): wait for it, or stop it"
         )
     if training.process.returncode:
         last = [line for line in training.log.read_text("utf-8").splitlines() if line.strip()][-1:]
