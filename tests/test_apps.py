@@ -9,6 +9,7 @@ import sys
 import tempfile
 import tomllib
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -178,6 +179,16 @@ def test_it_asks_nobody_outside_unless_somebody_turns_gradios_analytics_on(tmp_p
     assert "HELLO" in subprocess.check_output(command, cwd=ROOT, env=environment, text=True)
     refused = log.read_text()
     assert "api.gradio.app" in refused if analytics else refused == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its folder of temporary files is one's own")
+def test_two_people_of_one_machine_do_not_share_the_folder_of_gradios_files():
+    code = "from helpers import setup; setup(); from gradio import utils; "
+    code += "print(utils.get_upload_folder())"
+    environment = {k: v for k, v in os.environ.items() if k != "GRADIO_TEMP_DIR"}
+    command = [sys.executable, "-c", code]
+    said = subprocess.check_output(command, cwd=ROOT / "notebooks", env=environment, text=True)
+    assert Path(said.splitlines()[-1]).name == f"gradio-{os.getuid()}"
 
 
 # ---------------------------------------------------------- each notebook's app, used in a browser

@@ -3,15 +3,19 @@
 import os
 import platform
 import random
+import tempfile
 from collections.abc import Iterable
 from importlib.metadata import version
+from pathlib import Path
 
 from helpers import checkpoints
 from helpers.checkpoints import Tier
 
 SEED = 2026
+OWN = f"gradio-{getattr(os, 'getuid', lambda: 'files')()}"  # several people may share a machine
 VARIABLES = {
     "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_TEMP_DIR": str(Path(tempfile.gettempdir(), OWN)),
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "PYTORCH_ENABLE_MPS_FALLBACK": "1",  # what Apple's GPU lacks runs on the CPU
     "TOKENIZERS_PARALLELISM": "false",  # else a warning whenever a notebook starts a process
