@@ -449,6 +449,26 @@ def test_make_alone_lists_every_command_and_pages_name_no_other():
         assert set(named) <= commands, f"{page.name} names a command that make lacks"
 
 
+def test_every_entry_of_the_glossary_names_the_first_notebook_that_leads_to_it():
+    entries = re.findall(
+        r'^<a id="([^"]+)"></a>.*First in \[([\d.]+)\]',
+        (ROOT / "assets/glossary.md").read_text("utf-8"),
+        flags=re.MULTILINE,
+    )
+    assert len(entries) > 100
+    prose = {}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        words = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+        prose[path.stem.split(" ")[0].rstrip(".")] = "\n".join(words)
+    said = dict(entries)
+    first = {
+        term: next((name for name, words in prose.items() if f"glossary.md#{term})" in words), None)
+        for term in said
+    }
+    assert said == first
+
+
 def test_the_form_for_issues_names_every_notebook():
     import yaml
 
