@@ -42,6 +42,7 @@ from slide_parts import (
     Part,
     beside,
     code_boxes,
+    cut,
     gist,
     inline,
     lines_of,
@@ -53,6 +54,7 @@ from slide_parts import (
     plain,
     remark,
     say,
+    sentences,
     table,
     text_output,
 )
@@ -217,7 +219,10 @@ class Deck:
         boxes, said = self.waiting
         said.append(notes)
         if paragraphs and not paragraphs[0].endswith(":"):
-            boxes.append(remark(" ".join(gist(paragraphs[:1], 200)[:2])))
+            key, found = gist(paragraphs[:1], 200)[:2], sentences(paragraphs[0])
+            if len(key) == 1 and key == found[:1] and len(plain(key[0])) < 45:
+                key += [cut(sentence, 160) for sentence in found[1:2]]  # "No wording wins." And?
+            boxes.append(remark(" ".join(key)))
         self._flush()
         leads = [text for text in paragraphs if text.endswith(":")]
         if before_code and len(paragraphs) > 1 and "?" in paragraphs[-1]:

@@ -298,6 +298,16 @@ def test_a_cell_stands_with_its_output_and_the_remark_comes_after_a_key():
     assert 'class="fragment' in slide.boxes[-1].html
 
 
+def test_a_remark_of_a_few_words_takes_the_next_sentence_along():
+    printed = new_output("stream", text="0.84\n")
+    more = "In the stored run the nearest word is right every time. " + "And so on, and on. " * 20
+    prose = new_markdown_cell(f"No wording wins. {more}")
+    deck = deck_of(new_code_cell("print(score)", outputs=[printed]), prose)
+    (slide,) = [slide for slide in deck.slides if "0.84" in shown(slide)]
+    both = "No wording wins. In the stored run the nearest word is right every time."
+    assert shown(slide).endswith(both)
+
+
 def test_a_guess_comes_on_a_slide_of_its_own_before_the_cell():
     prose = "It prints a number.\n\nThere is more to say.\n\nHow large will it be?"
     deck = deck_of(new_code_cell("1"), new_markdown_cell(prose), new_code_cell("score"))
