@@ -188,7 +188,7 @@ def test_two_people_of_one_machine_do_not_share_the_folder_of_gradios_files():
     environment = {k: v for k, v in os.environ.items() if k != "GRADIO_TEMP_DIR"}
     command = [sys.executable, "-c", code]
     said = subprocess.check_output(command, cwd=ROOT / "notebooks", env=environment, text=True)
-    assert Path(said.splitlines()[-1]).name == f"gradio-{os.getuid()}"
+    assert Path(said.splitlines()[-1]).parts[-2:] == (f"course-{os.getuid()}", "gradio")
 
 
 # ---------------------------------------------------------- each notebook's app, used in a browser

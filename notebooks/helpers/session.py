@@ -12,10 +12,10 @@ from helpers import checkpoints
 from helpers.checkpoints import Tier
 
 SEED = 2026
-OWN = f"gradio-{getattr(os, 'getuid', lambda: 'files')()}"  # several people may share a machine
+OWN = Path(tempfile.gettempdir(), f"course-{getattr(os, 'getuid', lambda: 'files')()}")
 VARIABLES = {
     "GRADIO_ANALYTICS_ENABLED": "False",
-    "GRADIO_TEMP_DIR": str(Path(tempfile.gettempdir(), OWN)),
+    "GRADIO_TEMP_DIR": str(OWN / "gradio"),  # several people may share a machine
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "PYTORCH_ENABLE_MPS_FALLBACK": "1",  # what Apple's GPU lacks runs on the CPU
     "TOKENIZERS_PARALLELISM": "false",  # else a warning whenever a notebook starts a process
@@ -39,7 +39,9 @@ def setup(*roles: str, tier: str = "auto") -> str:
     """
     for role in roles:
         checkpoints.row(role, "micro")
-    for name, value in VARIABLES.items():
+    caches = {"MPLCONFIGDIR": str(OWN / "matplotlib"), "NUMBA_CACHE_DIR": str(OWN / "numba")}
+    homeless = not os.access(os.path.expanduser("~"), os.W_OK)  # noqa: PTH111 ("~": there is none)
+    for name, value in (VARIABLES | (caches if homeless else {})).items():
         os.environ.setdefault(name, value)
     chosen = checkpoints.choose_tier(tier, roles)
     try:
