@@ -169,6 +169,23 @@ def python(code: str, course: Path = ROOT, **environment: str) -> subprocess.Com
     )
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a home is found otherwise there")
+@pytest.mark.parametrize("home", ["/nowhere", None], ids=["no home", "a home"])
+def test_only_without_a_home_what_would_be_cached_there_has_a_folder_of_its_own(home, tmp_path):
+    code = """
+        import os
+        from helpers import setup
+        setup()
+        import matplotlib
+        print(matplotlib.get_cachedir(), os.environ.get("NUMBA_CACHE_DIR"))
+    """
+    run = python(code, HOME=home or str(tmp_path))
+    assert run.stderr == ""
+    matplotlibs, numbas = run.stdout.splitlines()[-1].split()
+    own = f"course-{os.getuid()}"
+    assert (own in matplotlibs, own in numbas) == ((False, False) if home is None else (True, True))
+
+
 def error_of(run: subprocess.CompletedProcess) -> str:
     """The last line of a traceback: the error's type and its sentence."""
     assert run.returncode == 1, run.stdout + run.stderr
