@@ -170,7 +170,7 @@ def python(code: str, course: Path = ROOT, **environment: str) -> subprocess.Com
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a home is found otherwise there")
-@pytest.mark.parametrize("home", ["/nowhere", None], ids=["no home", "a home"])
+@pytest.mark.parametrize("home", ["/dev/null/home", None], ids=["no home", "a home"])
 def test_only_without_a_home_what_would_be_cached_there_has_a_folder_of_its_own(home, tmp_path):
     code = """
         import os
