@@ -253,7 +253,7 @@ def test_one_weight_lights_its_own_quarter_of_the_picture(row, column):
     lit, *dark = light[row, column], *np.delete(light.ravel(), 2 * row + column)
     assert lit > 1.5 * max(dark)
     assert seen.max() > 240, "where a model looks, the picture is as bright as it was"
-    assert seen.min() == pytest.approx(0.25 * 255, abs=3), "elsewhere it can still be made out"
+    assert seen.min() == pytest.approx(0.4 * 255, abs=3), "elsewhere it can still be made out"
 
 
 def test_a_grid_need_not_be_square():
@@ -275,7 +275,7 @@ def test_a_model_that_looks_nowhere_is_no_trouble():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         seen = drawn(drawing.attention(PICTURE, np.zeros((2, 2))))
-    assert seen == pytest.approx(0.25 * 255, abs=3)
+    assert seen == pytest.approx(0.4 * 255, abs=3)
 
 
 # ---------------------------------------------------------------------------------- heatmap
