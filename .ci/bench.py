@@ -28,7 +28,7 @@ from course import (
     share_cores,
     write_notebook,
 )
-from files import named
+from files import asked_for
 from needs import parsed
 from outputs import code_cells
 
@@ -93,10 +93,7 @@ def main() -> int:
     """Measure and tell; 0 when nothing failed and both limits are kept, else 1."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", help="numbers or beginnings of names (none: all)")
-    try:
-        paths = named(sorted(NOTEBOOKS.glob("*.ipynb")), parser.parse_args().names)
-    except ValueError as problem:
-        parser.error(str(problem))
+    paths = asked_for(parser, sorted(NOTEBOOKS.glob("*.ipynb")), parser.parse_args().names)
     paths = longest_first(paths)
     os.environ |= {"COURSE_TIER": "micro", "CI": "true"}
     share_cores(JOBS)

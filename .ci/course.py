@@ -32,7 +32,7 @@ from urllib.parse import quote
 import nbformat
 import needs
 import psutil
-from files import named, write
+from files import asked_for, write
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from outputs import WIDGET, code_cells, differences, outputs, tags, text
@@ -160,6 +160,8 @@ def all_of(function: Callable[[Any], Any], work: Iterable[Any], jobs: int) -> li
 
     Leaving the pool would wait for what runs, and let it write.
     """
+    if sys.platform == "win32":  # pyzmq needs an event loop that can watch sockets
+        asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
     with ThreadPoolExecutor(jobs) as pool:
         try:
             runs = [pool.submit(function, each) for each in work]
@@ -255,10 +257,7 @@ def main() -> int:
     how.add_argument("--stress", type=int, default=0, metavar="N", help="N rounds, shuffled")
     options = parser.parse_args()
     paths = [*sorted(NOTEBOOKS.glob("*.ipynb")), *LAST.parent.glob(LAST.name)]
-    try:
-        paths = longest_first(named(paths, options.names))
-    except ValueError as problem:
-        parser.error(str(problem))
+    paths = longest_first(asked_for(parser, paths, options.names))
     if options.jobs < 1:
         parser.error(f"--jobs must be at least 1, not {options.jobs}")
     if options.stress < 0 or options.stress == 1:
@@ -267,8 +266,6 @@ def main() -> int:
         if os.environ.get("COURSE_TIER", "micro") != "micro":
             parser.error("stored outputs are those of the micro tier: unset COURSE_TIER")
         os.environ |= {"COURSE_TIER": "micro", "CI": "true"}  # as in the tests that compare them
-    if sys.platform == "win32":  # pyzmq needs an event loop that can watch sockets
-        asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
     share_cores(options.jobs)
     work = paths * max(1, options.stress)
     if options.stress:

@@ -3,6 +3,7 @@
 Standard library only: `.ci/record.py` runs where nothing is installed.
 """
 
+from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -35,3 +36,11 @@ def named(paths: Iterable[Path], names: Sequence[str]) -> list[Path]:
             raise ValueError(f"No notebook begins with {name!r}. There are: {', '.join(numbers)}")
         wanted.update(found)
     return [path for path in paths if not names or path in wanted]
+
+
+def asked_for(parser: ArgumentParser, paths: Iterable[Path], names: Sequence[str]) -> list[Path]:
+    """What `named` finds; a name that names none ends the program, in a sentence."""
+    try:
+        return named(paths, names)
+    except ValueError as problem:
+        parser.error(str(problem))

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 import nbformat
-from files import named, write
+from files import asked_for, write
 from nbformat import NotebookNode
 from outputs import tags
 
@@ -69,10 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     last = ROOT / "assets" / "recipes" / "Build_an_LLM.ipynb"
     paths = [*sorted((ROOT / "notebooks").glob("*.ipynb")), last]
-    try:
-        wanted = named(paths, options.names)
-    except ValueError as problem:
-        parser.error(str(problem))
+    wanted = asked_for(parser, paths, options.names)
     for path in wanted:
         notebook = handout(nbformat.read(path, as_version=4), options.outputs)
         write(options.into / path.name, nbformat.writes(notebook).rstrip("\n") + "\n")

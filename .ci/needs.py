@@ -24,7 +24,7 @@ from pathlib import Path
 from symtable import SymbolTable, symtable
 
 import nbformat
-from files import named, write
+from files import asked_for, write
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from outputs import code_cells, tags
@@ -419,10 +419,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="numbers or beginnings of names (none: all)")
     parser.add_argument("--store", action="store_true", help="write it into notebooks/")
     options = parser.parse_args()
-    try:
-        paths, stale = named(sorted(NOTEBOOKS.glob("*.ipynb")), options.names), False
-    except ValueError as problem:
-        parser.error(str(problem))
+    paths, stale = asked_for(parser, sorted(NOTEBOOKS.glob("*.ipynb")), options.names), False
     for path in paths:
         before = path.read_text("utf-8")
         notebook = with_catch_up(nbformat.reads(before, as_version=4), path.stem)

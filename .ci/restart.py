@@ -12,7 +12,6 @@ stores, but for what libraries note on stderr: another section may have told the
 """
 
 import argparse
-import asyncio
 import copy
 import os
 import re
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import nbformat
 from course import BUILD, NOTEBOOKS, Run, all_of, execute, share_cores, write_notebook
-from files import named
+from files import asked_for
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from needs import on_path, sections
@@ -91,12 +90,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="kernels at a time (default: 2)")
     options = parser.parse_args()
     os.environ |= {"COURSE_TIER": "micro", "CI": "true"}  # what the stored outputs come from
-    if sys.platform == "win32":  # pyzmq needs an event loop that can watch sockets
-        asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
-    try:
-        paths = named(sorted(NOTEBOOKS.glob("*.ipynb")), options.names)
-    except ValueError as problem:
-        parser.error(str(problem))
+    paths = asked_for(parser, sorted(NOTEBOOKS.glob("*.ipynb")), options.names)
     every = options.all or options.section != ""
     work = [
         (path, title)

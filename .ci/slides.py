@@ -28,7 +28,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import nbformat
-from files import named, write
+from files import asked_for, write
 from jinja2 import Environment, FileSystemLoader
 from nbformat import NotebookNode
 from needs import on_path
@@ -395,10 +395,7 @@ def main(arguments: list[str] | None = None) -> int:
     paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
     if not options.path:  # the twelfth has none
         paths.append(ROOT / "assets" / "recipes" / "Build_an_LLM.ipynb")
-    try:
-        wanted = named(paths, options.names)
-    except ValueError as problem:
-        parser.error(str(problem))
+    wanted = asked_for(parser, paths, options.names)
     for path in wanted:
         start = time.perf_counter()
         notebook, name = nbformat.read(path, as_version=4), path.stem
