@@ -173,9 +173,9 @@ def test_the_speaker_works_in_its_pipeline_and_its_settings_are_heard():
 @pytest.mark.parametrize(
     ("recipe", "few"),
     [
-        (listener, {"TEST_EACH": 4, "TEST_MIXTURES": 8}),
-        (transcriber, {"TEST_SENTENCES": 4}),
-        (speaker, {"TEST_SENTENCES": 2}),
+        (listener, {"TEST_EACH": 1, "TEST_MIXTURES": 8}),
+        (transcriber, {"TEST_SENTENCES": 4, "TEST_CLIPS": 2, "TEST_WORDS": 40}),
+        (speaker, {"TEST_SENTENCES": 2, "UTTERANCES": 40}),
     ],
     ids=["listener", "transcriber", "speaker"],
 )

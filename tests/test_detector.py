@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT, needs_font
+from recipes import smoke
 from safetensors.torch import load_file
 
-RECIPES = ROOT / "assets" / "recipes"
 CHECKPOINT = ROOT / "assets" / "checkpoints" / "detector"
 THRESHOLDS = tomllib.loads((ROOT / "tests/thresholds.toml").read_text("utf-8"))["detector"]
 
@@ -24,14 +24,6 @@ def recipe():
     import detector
 
     return detector
-
-
-def smoke(folder: Path) -> list[dict]:
-    """Run the recipe's smoke test and return its log, a dict a line."""
-    command = [sys.executable, "detector.py", "--smoke"]
-    command += [f"--build={folder / 'build'}", f"--output={folder / 'detector'}"]
-    subprocess.run(command, cwd=RECIPES, check=True, capture_output=True, text=True)
-    return json.loads((folder / "detector" / "training.json").read_text())
 
 
 @needs_font
@@ -101,20 +93,23 @@ def test_its_labels_are_the_vocabularys_and_its_card_has_its_figures(recipe):
 
 @needs_font
 def test_the_recipe_learns_and_resumes_from_what_it_has_learnt(tmp_path: Path):
-    log = smoke(tmp_path)
+    build, output = tmp_path / "build", tmp_path / "detector"
+    smoke("detector", build, output)
+    log = json.loads((output / "training.json").read_text())
     losses = {row["step"]: row["loss"] for row in log if "loss" in row}
     assert sorted(losses) == list(range(1, 17)), "eight steps of each of two stages"
     assert losses[4] < losses[1], "the dense loss falls"
     assert losses[8] < losses[5], "the whole loss falls"
-    weights = load_file(tmp_path / "detector" / "model.safetensors")
+    weights = load_file(output / "model.safetensors")
 
-    (last,) = (tmp_path / "build" / "settle").glob("*/checkpoint-8")
+    (last,) = (build / "settle").glob("*/checkpoint-8")
     shutil.rmtree(last)  # as if it had been cut off at 7
     half_made = last.with_name("checkpoint-99")
     half_made.mkdir()
     shutil.copy(CHECKPOINT / "config.json", half_made)
-    again = smoke(tmp_path)
-    resumed = load_file(tmp_path / "detector" / "model.safetensors")
+    smoke("detector", build, output)
+    again = json.loads((output / "training.json").read_text())
+    resumed = load_file(output / "model.safetensors")
     # The seconds too: what was trained before the cut has not been trained again.
     kept = [[row for row in rows if "loss" in row and row["step"] < 16] for rows in (log, again)]
     assert kept[0] == kept[1]

@@ -74,6 +74,8 @@ SHARES = {"en": 0.4, "fr": 0.3, "es": 0.3}  # of the utterances
 UTTERANCES = 24_000
 CROWD_SHARE = 0.85  # of them: its voices are many, and a window takes each voice as often
 TEST_SENTENCES, FRESH = 40, 1_000  # the first thousand of the test split are for the notebooks
+TEST_CLIPS = 24  # of each kind in which nobody speaks
+TEST_WORDS = 4_000  # sentences of each language whose words are counted
 SEEDS = {"train": 0, "validation": 1, "test": 2}
 PARTS = {"tokens": 1.0, "words": 0.2, "looks": 0.3, "phonemes": 0.3, "as_read": 1.0}  # of the loss
 STEPS_APART = (2, 2, 3, 6)  # frames between what the heads of an encoder layer start to look at
@@ -982,7 +984,7 @@ def without_speech(
     return shares
 
 
-def words_known(count: int = 4_000) -> dict[str, int]:
+def words_known(count: int) -> dict[str, int]:
     """How many different words there are in that many sentences of each language."""
     sentences = {
         language: [drawn_sentence("train", index, language).text for index in range(count)]
@@ -1011,8 +1013,8 @@ def card(folder: Path) -> str:
         sentences=TEST_SENTENCES,
         numbers=numbers[0],
         times=on_time(model, tokenizer, TEST_SENTENCES // 4),
-        words=words_known(),
-        nothing=without_speech(model, tokenizer, 24),
+        words=words_known(TEST_WORDS),
+        nothing=without_speech(model, tokenizer, TEST_CLIPS),
         utterances=UTTERANCES,
         parameters=parameters(model),
         **facts(folder),
