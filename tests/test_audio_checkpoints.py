@@ -75,8 +75,8 @@ def test_there_are_three_voices_that_no_training_heard():
     ("condition", "options"),
     [
         ("known_voices", {}),
-        ("unseen_voices", {"trained_voices": False}),
-        ("noise_10_decibels", {"decibels": 10.0}),
+        ("unseen_voices", {"trained_voices": False, "translated": False}),
+        ("noise_10_decibels", {"decibels": 10.0, "translated": False}),
     ],
 )
 def test_the_transcriber_writes_what_is_said(heard, condition: str, options: dict):

@@ -819,10 +819,11 @@ def measured(
     first: int = 0,
     trained_voices: bool = True,
     decibels: float | None = None,
+    translated: bool = True,
 ) -> dict[str, float]:
     """By language: WER, `numbers_right`, whether it is detected, chrF of the English translation.
 
-    Of sentences `first` to `first + count` of the split.
+    Of sentences `first` to `first + count` of the split; without chrF where not translated.
     """
     scores = {}
     for language in SHARES:
@@ -838,7 +839,7 @@ def measured(
         scores[f"language_{language}"] = float(
             np.mean([name == language for name in detected(model, tokenizer, list(waveforms))])
         )
-        if language != "en":
+        if translated and language != "en":
             texts = transcripts(
                 model, tokenizer, list(waveforms), language=language, task="translate"
             )
