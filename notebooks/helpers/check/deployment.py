@@ -26,7 +26,7 @@ def smallest_batch(answer: object) -> Verdict:
             False, expected, yours, f"{COMING - served:.1f} more come than go, each second."
         )
     smaller = answer > 1 and _answers_a_second(int(answer) - 1) >= COMING
-    hint = "That keeps up. A smaller one does too, and makes each visitor wait less."
+    hint = "That keeps up. A smaller one does too: which is the smallest?"
     return Verdict(not smaller, expected, yours, hint)
 
 
