@@ -348,13 +348,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def readme(targets: list[Target], folder: Path) -> Iterator[str]:
+def readme(targets: list[Target], folder: Path, notebooks: int) -> Iterator[str]:
     """Give the lines of the folder's one page for the instructor."""
     kinds = "; ".join(map(str, targets))
     parts = [path for path in sorted(folder.iterdir()) if path.is_dir()]
     sizes = ", ".join(f"{path.name} {size(path):,.0f} MB" for path in parts)
     text = (Path(__file__).parent / "installer" / "README.md").read_text(encoding="utf-8")
-    yield text.format(kinds=kinds, sizes=sizes, notebooks=len(list(folder.glob("fallback/[0-9]*"))))
+    yield text.format(kinds=kinds, sizes=sizes, notebooks=notebooks)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -376,7 +376,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name in ("install.py", "install.sh", "install.bat"):
             shutil.copy(Path(__file__).parent / "installer" / name, folder / name)
         write(folder / "classroom.json", json.dumps({"wheels": held}, indent=2) + "\n")
-        write(folder / "README.md", "".join(readme(targets, folder)))
+        write(folder / "README.md", "".join(readme(targets, folder, pages)))
         print(
             f"{folder}: {size(folder):,.0f} MB in {time.monotonic() - started:.0f} s.", flush=True
         )

@@ -275,14 +275,18 @@ def main() -> int:
 
     def one(path: Path) -> None:
         run = execute(path)
-        if options.store and not run.error:
-            store(run)
-        if options.stress and not run.error:
-            with lock:
-                reference = first.setdefault(run.name, run)
-            run.error = "; ".join(differences(reference.notebook, run.notebook))
-        elif not options.stress:
-            publish(run)
+        try:
+            if options.store and not run.error:
+                store(run)
+            if options.stress and not run.error:
+                with lock:
+                    reference = first.setdefault(run.name, run)
+                run.error = "; ".join(differences(reference.notebook, run.notebook))
+            elif not options.stress:
+                publish(run)
+        except Exception as error:  # a full disk, a page that cannot be made: the others go on
+            unwritten = f"not written: {type(error).__name__}: {error}"
+            run.error = "; ".join(filter(None, [run.error, unwritten]))
         with lock:
             runs.append(run)
             line = (

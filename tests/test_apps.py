@@ -154,6 +154,21 @@ def test_a_proxy_to_the_world_outside_is_not_asked_for_this_machine(shout, monke
         assert visitor.predict("hello", api_name="/shout") == "HELLO"
 
 
+@pytest.mark.parametrize(
+    "set_by_the_user", [("NO_PROXY",), ("no_proxy",), ("NO_PROXY", "no_proxy")]
+)
+def test_the_users_own_exceptions_from_the_proxy_stay(monkeypatch, set_by_the_user):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in set_by_the_user:
+        monkeypatch.setenv(name, f"{name}.example.org,example.org")
+    apps.not_by_a_proxy()
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = os.environ[name].split(",")
+        wanted = {f"{name}.example.org" for name in set_by_the_user} | {"example.org", "127.0.0.1"}
+        assert set(hosts) == wanted and len(hosts) == len(wanted)
+
+
 SESSION = """
 import sys
 sys.path.insert(0, "notebooks")

@@ -457,6 +457,22 @@ def test_the_instructors_page_fits_on_one_and_names_what_is_there(folder):
     assert len(text.splitlines()) <= 45
 
 
+def test_the_instructors_page_counts_every_notebook_that_has_a_page(tmp_path, monkeypatch):
+    def built(*_: object) -> None:
+        """No wheels."""
+
+    files = [path.relative_to(ROOT) for path in ROOT.glob("notebooks/*.ipynb")]
+    files.append(Path("assets/recipes/Build_an_LLM.ipynb"))
+    monkeypatch.setattr(classroom, "course_files", lambda: files)
+    monkeypatch.setattr(classroom, "fill_wheels", built)
+    monkeypatch.setattr(fallback, "page", lambda *_: "")
+    assert classroom.main(["--to", str(tmp_path)]) == 0
+    said = (tmp_path / "README.md").read_text("utf-8")
+    assert f" {len(files)} notebooks, with the one that builds a model." in said
+    for path in files:
+        assert (tmp_path / "fallback" / f"{path.stem}.html").is_file()
+
+
 def test_the_checksums_are_those_that_sha256sum_reads(folder):
     wheels = folder / "wheels" / SYSTEM
     for line in (wheels / "SHA256SUMS").read_text().splitlines():

@@ -287,6 +287,21 @@ def test_a_package_that_was_in_use_asks_for_a_new_session(tmp_path, pip):
     assert "RuntimeError: inflect had been imported before it was installed" in run.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "module", "replaced"),
+    [("google_genai", "google.protobuf", False), ("rouge_score", "rouge_score", True)],
+    ids=["a neighbour in its namespace", "a name with a dash"],
+)
+def test_only_what_was_imported_of_a_package_asks_for_a_new_session(
+    tmp_path, pip, name, module, replaced
+):
+    wheel(tmp_path / "wheels", name, "99.0")
+    table = f'{name.replace("_", "-")} = ">=99"'
+    run = run_cell(tmp_path, prepare(tmp_path, table, first=f"import {module}"), **pip)
+    assert ("had been imported before it was installed" in run.stderr) == replaced, run.stderr
+    assert (run.returncode == 0) != replaced
+
+
 def test_elsewhere_nothing_is_installed_and_what_is_missing_is_said(tmp_path, pip):
     wheel(tmp_path / "wheels", "courseware", "1.0")
     pip.pop("COLAB_RELEASE_TAG")

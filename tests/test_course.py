@@ -16,7 +16,7 @@ import files
 import nbformat
 import psutil
 import pytest
-from course import longest_first, report
+from course import Run, longest_first, main, report
 from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -124,6 +124,33 @@ file.write_text(file.read_text().replace("first" + " word", "last word"));"""
     assert run.returncode == 1
     assert "not stored: it was edited while it ran" in run.stdout
     assert nbformat.read(path, as_version=4).cells[0].source == "'last word'"
+
+
+def test_what_cannot_be_written_is_told_of_one_notebook_and_the_report_still_comes(
+    tmp_path, monkeypatch, capsys
+):
+    def executed(path: Path) -> Run:
+        return Run(path.stem, new_notebook(), error="code cell 1: oh" if "2" in path.stem else "")
+
+    def full(run: Run) -> None:
+        if "3" not in run.name:
+            raise OSError(28, "No space left on device")
+
+    (folder := tmp_path / "notebooks").mkdir()
+    for name in NOTEBOOKS:
+        nbformat.write(new_notebook(), folder / f"{name}.ipynb")
+    replaced = {"NOTEBOOKS": folder, "BUILD": tmp_path / "build", "LAST": tmp_path / "none.ipynb"}
+    replaced |= {"execute": executed, "publish": full, "share_cores": lambda jobs: None}
+    for name, value in replaced.items():
+        monkeypatch.setattr(f"course.{name}", value)
+    monkeypatch.setattr(sys, "argv", ["course.py"])
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    assert main() == 1
+    said, unwritten = capsys.readouterr().out, "not written: OSError: [Errno 28] No space left on"
+    assert f"FAILED  {unwritten}" in said and f"FAILED  code cell 1: oh; {unwritten}" in said
+    assert "1 of 3 runs ok" in said
+    measured = json.loads((tmp_path / "build/measured.json").read_text("utf-8"))["notebooks"]
+    assert [measured[name]["ok"] for name in NOTEBOOKS] == [False, False, True]
 
 
 def test_store_is_refused_on_another_tier(course):

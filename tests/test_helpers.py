@@ -23,7 +23,7 @@ import nbformat
 import numpy as np
 import pytest
 import soundfile
-from helpers import checkpoint, checkpoints, media
+from helpers import checkpoint, checkpoints, media, session
 from helpers.check.verdict import Verdict, self_check
 from nbclient import NotebookClient
 from PIL import Image
@@ -167,6 +167,30 @@ def python(code: str, course: Path = ROOT, **environment: str) -> subprocess.Com
         encoding="utf-8",
         timeout=60,
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have other rights there")
+def test_temporary_files_lie_in_a_folder_of_ones_own(tmp_path, monkeypatch):
+    code = "from helpers import setup; setup(tier='micro')"
+    own = tmp_path / f"course-{os.getuid()}"
+    own.mkdir(mode=0o777)
+    assert python(code, TMPDIR=str(tmp_path)).returncode == 0
+    assert own.stat().st_mode & 0o777 == 0o700
+    (file := tmp_path / "file").touch()
+    with pytest.raises(PermissionError, match="file cannot be made: set TMPDIR to a folder of"):
+        session._keep_private(file)
+    (link := tmp_path / "link").symlink_to(own)
+    session._keep_private(link)
+    mine = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: mine + 1)
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    for foreign in (own, link):
+        monkeypatch.setattr(session, "OWN", foreign)
+        with pytest.raises(PermissionError, match=rf"{foreign.name} is another user's: set TMPDIR"):
+            session.setup(tier="micro")
+    assert "GRADIO_TEMP_DIR" not in os.environ
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    session.setup(tier="micro")  # nothing of it is needed
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a home is found otherwise there")
@@ -554,6 +578,29 @@ def test_an_address_that_drips_is_given_up(hub, monkeypatch):
     assert time.monotonic() - start < 5
 
 
+def test_an_address_need_not_end_as_what_is_there_does_and_its_sentence_names_it(hub):
+    picture = encoded(Image.new("RGB", (5, 5), "red"), "PNG")
+    hub.files["models/some/where"] = {"red.jpg": picture, "tone.mp3": sound("WAV")}
+    address = f"{hub.address}/some/where/resolve/main"
+    assert media.image(f"{address}/red.jpg").size == (5, 5)
+    assert media.audio(f"{address}/tone.mp3")[0].size == 16_000
+    with pytest.raises(ValueError, match=f"^{hub.address}/ is damaged or no picture we read"):
+        media.image(f"{hub.address}/?size=small")
+    with pytest.raises(ValueError, match=f"^{hub.address}/ is damaged or no sound we read"):
+        media.audio(f"{hub.address}/")
+
+
+def test_a_telephones_jpeg_that_holds_a_second_picture_is_a_jpeg(tmp_path):
+    red, blue = (Image.new("RGB", (8, 4), colour) for colour in ("red", "blue"))
+    for name in ("a.jpg", "a.jpeg", "a.mpo"):
+        red.save(tmp_path / name, "MPO", save_all=True, append_images=[blue])
+        assert Image.open(tmp_path / name).format == "MPO"
+        assert media.image(tmp_path / name).getpixel((0, 0)) == pytest.approx((255, 0, 0), abs=3)
+    red.save(tmp_path / "a.png", "MPO", save_all=True, append_images=[blue])
+    with pytest.raises(ValueError, match=r"a\.png is no PNG but a JPEG: correct its ending"):
+        media.image(tmp_path / "a.png")
+
+
 BOMB = encoded(Image.new("1", (30_000, 20_000)), "PNG")  # 600 million pixels in 73 kB
 PHOTO = encoded(Image.new("RGB", (5, 5)), "PNG")
 CAT = encoded(media.image("cat"), "PNG")
@@ -583,7 +630,7 @@ def test_a_picture_that_is_not_there_is_one_sentence():
         media.image("my.jpg")
     with pytest.raises(ValueError, match="Unknown picture 'cofee': did you mean 'coffee'"):
         media.image("cofee")
-    with pytest.raises(TypeError, match="not by int"):
+    with pytest.raises(TypeError, match="address or bytes, not int"):
         media.image(3)
 
 
@@ -863,6 +910,29 @@ def test_mean_average_precision_is_one_for_the_truth_and_less_for_less():
     assert loose["per_class"]["bus"] == pytest.approx(0.4)  # right at IoU 0.50, 0.55, 0.60, 0.65
     assert mean_average_precision([[dog, bus, alarm]] * 2, truths)["map50"] < 0.8
     assert mean_average_precision([[], []], truths)["map50"] == 0
+
+
+def test_a_hub_that_needs_a_second_is_waited_for_and_one_that_refuses_is_not(hub, monkeypatch):
+    import datasets
+
+    def slowly(self) -> None:
+        time.sleep(1)
+        self.answer(b"a Hub")
+
+    def load(*_: object, **__: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(hub, "do_GET", slowly)
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", hub.address)
+    with pytest.raises(ConnectionError, match=r"some/set cannot be fetched \(ValueError\)"):
+        media._streamed("some/set", "train", 1)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match="does not answer"):
+        media._streamed("some/set", "train", 1)
+    assert time.monotonic() - start < 2
 
 
 def test_examples_fall_back_to_micro_where_no_tier_was_named_and_the_hub_is_away():

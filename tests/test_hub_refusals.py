@@ -384,6 +384,23 @@ def test_an_option_that_cannot_be_is_a_sentence(option: str, capsys):
     assert "usage:" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_is_a_sentence(tmp_path, capsys):
+    (file := tmp_path / "file").touch()
+    told = {
+        f"--more={tmp_path / 'none'}": f"there is no folder {tmp_path / 'none'}, make it",
+        f"--more={file}": f"there is no folder {file}, make it",
+        f"--folder={file / 'below'}": f"{file / 'below'}",
+        f"--folder={file}": f"{file}",
+    }
+    for option, sentence in told.items():
+        with pytest.raises(SystemExit) as ended:
+            hub_main(["--port=0", option])
+        assert ended.value.code == 2
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert sentence in last
+        assert option.startswith("--more") or "cannot be made (" in last
+
+
 # ---- anything at all
 
 

@@ -31,6 +31,28 @@ def narrator() -> Iterator[Client]:
         yield visitor
 
 
+def test_a_visitor_of_the_app_as_it_is_started_reads_why_a_sound_is_refused(monkeypatch, tmp_path):
+    import app
+    from gradio import Blocks
+    from gradio_client.exceptions import AppError
+    from helpers import apps
+
+    launch = Blocks.launch
+    (broken := tmp_path / "broken.wav").write_bytes(b"no sound")
+
+    def visited(page: Blocks, **how: object) -> None:
+        launch(page, **how, server_port=apps.free_port(), prevent_thread_lock=True, quiet=True)
+        visitor = Client(page.local_url, verbose=False)
+        with pytest.raises(AppError, match=r"broken\.wav is damaged or no sound we read"):
+            visitor.predict(handle_file(broken), "rain", api_name="/listen")
+        page.close(verbose=False)
+
+    monkeypatch.setattr(Blocks, "launch", visited)
+    monkeypatch.setattr(app, "setup", lambda *roles: "cpu")
+    monkeypatch.setattr(sys, "argv", ["app.py"])
+    app.main()
+
+
 def test_it_says_and_frames_what_is_in_a_picture(narrator: Client):
     # A scene of one kind of thing, so that the sentence can be judged word for word.
     rows = [json.loads(line) for line in (SCENES / "metadata.jsonl").read_text().splitlines()]

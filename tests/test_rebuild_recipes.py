@@ -356,6 +356,87 @@ def test_only_what_reached_its_targets_takes_the_place_of_a_checkpoint(tmp_path:
     assert not (into / "matcher").exists() and (into / "captioner").exists()
 
 
+@pytest.fixture
+def ship(tmp_path: Path, monkeypatch):
+    """Ship three roles that were made, from copies into copies: returns the command."""
+    shipped, into, journal = (tmp_path / name for name in ("checkpoints", "into", "journal"))
+    place = rebuild.Place(tmp_path / "build", into, journal)
+    for role in ("matcher", "captioner", "classifier"):
+        shutil.copytree(rebuild.CHECKPOINTS / role, shipped / role)
+        shutil.copytree(rebuild.CHECKPOINTS / role, into / role)
+        with (into / role / "model.safetensors").open("ab") as file:
+            file.write(b"learnt anew")
+        line = {"role": role, "date": "2026", "minutes": 1.0, "cores": 1, "loss": 1.0}
+        line["recipe"] = rebuild.recipe_hash(role, 0, False)
+        line |= {"metrics": rebuild.figures(role, into / role), "targets": rebuild.targets(role)}
+        weights = rebuild.sha256(into / role / "model.safetensors")
+        place.add(line | {"reached": True, "weights": weights})
+    for module in (rebuild, training):
+        monkeypatch.setattr(module, "CHECKPOINTS", shipped)
+    monkeypatch.setattr(training, "MANIFEST", shipped / "manifest.json")
+    monkeypatch.setattr(rebuild, "rebuild", lambda *_: pytest.fail("it trains"))
+
+    def command() -> int:
+        paths = [f"--build={place.build}", f"--into={into}", f"--journal={journal}"]
+        return rebuild.main(["--ship", *paths])
+
+    def there() -> set[str]:
+        return {p.parent.name for p in weights() if p.read_bytes().endswith(b"learnt anew")}
+
+    def weights() -> list[Path]:
+        return [*shipped.glob("*/model.safetensors")]
+
+    command.there, command.weights, command.shipped = there, weights, shipped
+    return command
+
+
+def test_to_ship_without_a_role_trains_nothing_and_judges_by_the_targets_of_today(
+    ship, monkeypatch, capsys
+):
+    monkeypatch.setitem(rebuild.LIMITS["captioner"], "true", 1.1)  # raised since it was trained
+    monkeypatch.setitem(rebuild.LIMITS["classifier"], "new", 0.5)
+    figures = rebuild.ROLES["classifier"].figures
+    monkeypatch.setitem(figures, "new", rebuild.Cells("a row that its card had not yet"))
+    assert ship() == 1
+    assert ship.there() == {"matcher"}
+    said = capsys.readouterr().out
+    assert "≥ 1.1" in said
+    assert "Short of a target (✗): classifier, captioner." in said
+    assert "Not moved to assets/checkpoints: classifier, captioner." in said
+
+
+def test_where_nothing_is_made_there_is_nothing_to_ship(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr(rebuild, "rebuild", lambda *_: pytest.fail("it trains"))
+    assert rebuild.main(["--ship", f"--build={tmp_path}", f"--journal={tmp_path / 'none'}"]) == 1
+    assert capsys.readouterr().out == "These recipes have made nothing here yet.\n"
+
+
+def test_where_shipping_breaks_off_the_manifest_tells_what_is_there_and_the_same_command_goes_on(
+    ship, monkeypatch, capsys
+):
+    copytree = shutil.copytree
+
+    def full(source: Path, to: Path) -> None:
+        if source.name == "captioner":
+            raise OSError(28, "No space left on device")
+        copytree(source, to)
+
+    def told_of() -> set[str]:
+        manifest = json.loads((ship.shipped / "manifest.json").read_text("utf-8"))
+        weights = {path: f"{path.parent.name}/{path.name}" for path in ship.weights()}
+        return {p.parent.name for p, name in weights.items() if rebuild.sha256(p) == manifest[name]}
+
+    roles = {"matcher", "captioner", "classifier"}
+    monkeypatch.setattr(shutil, "copytree", full)
+    assert ship() == 1
+    assert ship.there() == {"classifier"} and told_of() == roles
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("Not all is in its place ([Errno 28] No space left on device): the same")
+    monkeypatch.setattr(shutil, "copytree", copytree)
+    assert ship() == 0
+    assert ship.there() == told_of() == roles
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

@@ -223,6 +223,14 @@ def test_contributing_says_what_runs_each_week_and_what_opens_an_issue():
         assert label == name, "the label is the workflow's name"
 
 
+def pinned() -> list[str]:
+    """The files that pin packages, from the course's root."""
+    places = (".", ".ci", "assets/apps/*/space")
+    found = [path for place in places for path in ROOT.glob(f"{place}/requirements*.txt")]
+    assert len(found) > 5
+    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="GitHub runs this job on Linux")
 def test_advisories_are_asked_for_on_every_pin_but_for_what_was_looked_at(tmp_path):
     (python := tmp_path / "python").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
@@ -235,12 +243,16 @@ def test_advisories_are_asked_for_on_every_pin_but_for_what_was_looked_at(tmp_pa
         ran = subprocess.check_output([*bash, script], cwd=ROOT, env=environment, text=True)
         return ran.splitlines()
 
-    files = ["requirements.txt", *sorted(p.name for p in (ROOT / ".ci").glob("requirements-*"))]
-    assert len(files) > 3
     command = asked(script)
-    assert [Path(name).name for name in command if name.endswith(".txt")] == files
+    assert sorted(name for name in command if name.endswith(".txt")) == pinned()
     excused = script.replace("and why\n", "and why\n--ignore-vuln PYSEC-2026-1 # never called\n", 1)
     assert asked(excused) == [*command[:2], "--ignore-vuln", "PYSEC-2026-1", *command[2:]]
+
+
+def test_the_packages_of_every_requirements_file_are_kept_up_to_date():
+    updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text("utf-8"))["updates"]
+    (pip,) = (one for one in updates if one["package-ecosystem"] == "pip")
+    assert set(pip["directories"]) == {f"/{name.rpartition('/')[0]}" for name in pinned()}
 
 
 def test_every_workflow_tells_under_a_label_of_its_own():
@@ -273,6 +285,8 @@ def test_the_hub_workflow_runs_the_small_tier_with_a_cache_that_follows_the_cata
     kept = "\n".join(lines[: next(i for i, one in enumerate(lines) if re.match(cut[1], one))])
     assert "[roles." in kept and "seconds" not in kept
     order = [step.get("run", "") for step in job["steps"]]
+    forgotten = order.index("rm -rf ~/.cache/huggingface/hub/models--*/refs")
+    assert forgotten == job["steps"].index(restored) + 1, "else a branch that moved is not seen"
     assert order.index("make record") > next(i for i, run in enumerate(order) if "course" in run)
 
 

@@ -3,7 +3,8 @@
     python assets/recipes/rebuild.py                 # all, nine hours on two CPU cores
     python assets/recipes/rebuild.py translator      # one
     python assets/recipes/rebuild.py --list          # what there is, what is done, in how long
-    python assets/recipes/rebuild.py --ship          # put what reached its targets in its place
+    python assets/recipes/rebuild.py --ship          # trains nothing: put what reached its targets
+                                                     # in its place; with a role: make it first
 
 Stop it at any time: what was half learnt goes on from there, and what an unchanged recipe has made
 with the same packages is not made again. A checkpoint is made beside the course's own, in
@@ -194,6 +195,7 @@ ROLES = {
 # What must not be more. Of all other targets what is measured must not be less.
 AT_MOST = ("_at_most", "voices.", "noise_10", "unmatched_sentences", "wer", "jump", "megabytes")
 EYES_STAGES, EYES_STEPS, EYES_MINUTES = ("look", "count"), 7_100, 45  # they have no card
+SHIP = "move what reached its targets to assets/checkpoints; roles that are named are made first"
 FORM = "{desc} {percentage:3.0f}% |{bar:20}| {elapsed} {postfix}"
 
 
@@ -243,6 +245,16 @@ def _number(role: str, rows: list[str], start: str, column: int, over: bool) -> 
     if over:
         return round(numbers[0] / numbers[1], 3)
     return round(numbers[0] / 100, 4) if "%" in cell else numbers[0]
+
+
+def judged(line: dict) -> dict:
+    """A line of the journal by the targets of today, which may be other than those of its day."""
+    if not line["targets"]:
+        return line
+    limits = targets(line["role"])
+    metrics = dict.fromkeys(limits, float("nan")) | line["metrics"]  # a new one reaches nothing
+    reached = all(holds(name, metrics[name], limit) for name, limit in limits.items())
+    return line | {"metrics": metrics, "targets": limits, "reached": reached}
 
 
 def at_most(name: str) -> bool:
@@ -653,7 +665,12 @@ def table(lines: list[dict]) -> str:
 
 
 def ship(lines: list[dict], place: Place) -> list[str]:
-    """Move what reached its targets to assets/checkpoints; what did not, by name, stays."""
+    """Move what reached its targets to assets/checkpoints; what did not, by name, stays.
+
+    Raises OSError; then what was made is still here, and the next time goes on with it.
+    """
+    from training import write_manifest  # imports torch: now, rather than with a role half moved
+
     kept = []
     for line in lines:
         role = line["role"]
@@ -672,12 +689,10 @@ def ship(lines: list[dict], place: Place) -> list[str]:
         if (CHECKPOINTS / role).exists():
             (CHECKPOINTS / role).rename(old)
         beside.rename(CHECKPOINTS / role)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(made)
+        write_manifest()
+        for folder in (old, made):  # not before the manifest tells of the new one
+            shutil.rmtree(folder, ignore_errors=True)
         print(f"{role}: in assets/checkpoints")
-    from training import write_manifest  # imports torch
-
-    write_manifest()
     return kept
 
 
@@ -706,7 +721,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cores", type=int, help=f"this machine's, at most {MOST_CORES}")
     parser.add_argument("--list", action="store_true", help="what there is, and what is made")
     parser.add_argument("--smoke", action="store_true", help="a few steps of each, to try it")
-    parser.add_argument("--ship", action="store_true", help="move to assets/checkpoints after")
+    parser.add_argument("--ship", action="store_true", help=SHIP)
     args = parser.parse_args(arguments)
     if unknown := [role for role in args.roles if role not in ROLES]:
         parser.error(f"there is no recipe for {', '.join(unknown)}; there are {', '.join(ROLES)}")
@@ -744,10 +759,15 @@ def main(arguments: list[str] | None = None) -> int:
             signal.signal(getattr(signal, name), lambda *_: sys.exit(143))
     try:
         with filelock.FileLock(place.build / "rebuild.lock", timeout=0):
-            failed = rebuild(roles, place, cores)
-            lines = [line for role in roles if (line := place.made(role))]
-            print(f"\n{table(lines)}\n")
-            kept = ship(lines, place) if args.ship else []
+            only_ship = args.ship and not args.roles
+            failed = [] if only_ship else rebuild(roles, place, cores)
+            lines = [judged(line) for role in roles if (line := place.made(role))]
+            print(f"\n{table(lines)}\n" if lines else "These recipes have made nothing here yet.")
+            try:
+                kept = ship(lines, place) if args.ship else []
+            except OSError as problem:
+                print(f"Not all is in its place ({problem}): the same command goes on.")
+                return 1
     except filelock.Timeout:
         parser.error(f"another rebuilding is at work in {place.build}: wait for it, or stop it")
     except (KeyboardInterrupt, SystemExit):
@@ -760,7 +780,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Short of a target (✗): {', '.join(missed)}.")
     if kept:
         print(f"Not moved to assets/checkpoints: {', '.join(kept)}.")
-    return 1 if failed or missed else 0
+    return 1 if failed or missed or (only_ship and not lines) else 0
 
 
 if __name__ == "__main__":

@@ -48,6 +48,6 @@ def free_port() -> int:
 
 def not_by_a_proxy() -> None:
     """Let this process's clients reach this machine directly, where the environment has a proxy."""
-    for variable in ("NO_PROXY", "no_proxy"):
-        hosts = [host for host in os.environ.get(variable, "").split(",") if host]
-        os.environ[variable] = ",".join(dict.fromkeys([*hosts, HERE]))
+    both = ("NO_PROXY", "no_proxy")  # where both are set, the second wins
+    hosts = filter(None, ",".join(os.environ.get(name, "") for name in both).split(","))
+    os.environ |= dict.fromkeys(both, ",".join(dict.fromkeys([*hosts, HERE])))

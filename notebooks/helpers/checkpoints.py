@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -74,13 +74,11 @@ def free_memory_mb() -> int:
     import psutil
 
     free = psutil.virtual_memory().available
-    try:  # Docker, Binder: the machine's memory is not all ours
+    with suppress(OSError, ValueError):  # less in Docker and Binder; else there is no limit ("max")
         group = Path("/sys/fs/cgroup")
         limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
         usage = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         free = min(free, limit - used + int(usage["inactive_file"]))
-    except (OSError, ValueError):  # no limit ("max"), or no cgroups
-        pass
     return round(free / 1e6)
 
 
@@ -146,17 +144,18 @@ def hub_answers(seconds: float = 0.5) -> bool:
     """Whether the Hub says anything over HTTP within `seconds`, looking up its name included."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
-    answered = Event()
+    answered = []
 
     def ask() -> None:
         with suppress(OSError, ValueError):
             with suppress(HTTPError):  # a refusal is an answer too
                 urlopen(endpoint(), timeout=seconds).close()
-            answered.set()
+            answered.append(True)
 
     # In a thread: without a network, looking a name up may hang longer than any socket's time-out.
-    Thread(target=ask, daemon=True).start()
-    return answered.wait(seconds)
+    (asking := Thread(target=ask, daemon=True)).start()
+    asking.join(seconds)
+    return bool(answered)
 
 
 # --- the files -----------------------------------------------------------------------------------

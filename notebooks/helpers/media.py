@@ -46,21 +46,21 @@ def image(source: str | Path | bytes) -> Image.Image:
         FileNotFoundError, ConnectionError: nothing at that path or address.
     """
     source = _named_image(source) if _is_name(source) else source
-    data, name = _read(source, "picture")
+    data, name, ending = _read(source, "picture")
     try:
         picture = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)
         if picture.width * picture.height > MAX_PIXELS:  # known before the pixels are decoded
             raise Image.DecompressionBombError
         picture.load()
     except Image.DecompressionBombError:
-        most = f"{MAX_PIXELS // 10**6} million pixels"
-        raise ValueError(f"{name} has over {most}: make it smaller first.") from None
+        raise ValueError(f"{name} has over 50 million pixels: make it smaller first.") from None
     except (OSError, SyntaxError, ValueError):  # Pillow raises each of them for damaged files
         sentence = f"{name} is damaged or no picture we read: save it as JPEG or PNG."
         raise ValueError(sentence) from None
-    claimed = Image.registered_extensions().get(Path(name).suffix.lower(), picture.format)
-    if claimed != picture.format:
-        raise ValueError(f"{name} is no {claimed} but a {picture.format}: correct its ending.")
+    kind = picture.format.replace("MPO", "JPEG")  # a telephone's JPEG may hold a second picture
+    claimed = Image.registered_extensions().get(ending, kind).replace("MPO", "JPEG")
+    if claimed != kind:
+        raise ValueError(f"{name} is no {claimed} but a {kind}: correct its ending.")
     with suppress(Exception):  # a damaged note on which side is up
         picture = ImageOps.exif_transpose(picture)
     if picture.has_transparency_data:
@@ -91,13 +91,12 @@ def audio(source: str | Path | bytes, sampling_rate: int = 16_000) -> tuple[np.n
         files = (ASSETS / "audio").rglob("*.*")
         names = {file.stem: file for file in files if file.suffix in AUDIO_FORMATS}
         source = names[choose_from("sound", source, names)]
-    data, name = _read(source, "sound")
+    data, name, ending = _read(source, "sound")
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             kind, rate, seconds = file.format, file.samplerate, file.frames / file.samplerate
             if seconds > MAX_SECONDS:
-                most = MAX_SECONDS // 60
-                raise ValueError(f"{name} lasts {seconds / 60:.0f} minutes: cut it to {most}.")
+                raise ValueError(f"{name} lasts {seconds / 60:.0f} minutes: cut it to 10.")
             if file.frames * file.channels > MAX_SAMPLES:
                 raise ValueError(f"{name} has over 60 million samples: save it with one channel.")
             channels = file.read(dtype="float32", always_2d=True)
@@ -105,7 +104,7 @@ def audio(source: str | Path | bytes, sampling_rate: int = 16_000) -> tuple[np.n
         sentence = f"{name} is damaged or no sound we read: save it as WAV, FLAC, OGG or MP3."
         raise ValueError(sentence) from None
     kind = {"MPEG": "MP3", "WAVEX": "WAV"}.get(kind, kind)
-    claimed = AUDIO_FORMATS.get(Path(name).suffix.lower(), kind)
+    claimed = AUDIO_FORMATS.get(ending, kind)
     if claimed != kind:
         raise ValueError(f"{name} is no {claimed} but {kind}: correct its ending.")
     if not channels.size or not np.isfinite(channels).all():
@@ -164,7 +163,7 @@ def _streamed(
     """The first rows of a public data set, with boxes, labels and columns as ours have them."""
     from datasets import Audio, Dataset, load_dataset
 
-    if not hub_answers():  # datasets would try five times, for half a minute
+    if not hub_answers(5):  # datasets would try five times, for half a minute
         raise ConnectionError(f"{endpoint()} does not answer: check the network, or use micro.")
     try:
         stream = load_dataset(id, config, split=split, streaming=True)
@@ -267,26 +266,25 @@ def _lines(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def _read(source: str | Path | bytes, kind: str) -> tuple[bytes, str]:
-    """A source's bytes, at most MAX_BYTES of them, and what to call it."""
+def _read(source: str | Path | bytes, kind: str) -> tuple[bytes, str, str]:
+    """A source's bytes, at most MAX_BYTES of them, what to call it, and a file's ending."""
     if isinstance(source, bytes | bytearray):
-        data, name = bytes(source), f"This {kind}"
+        data, name, ending = bytes(source), f"This {kind}", ""
     elif isinstance(source, str) and "://" in source:
-        data, name = _fetch(source), source.split("?")[0].rsplit("/", 1)[-1]
+        data, name, ending = _fetch(source), source.split("?")[0], ""  # it need not say its kind
     elif isinstance(source, str | Path):
-        name = Path(source).name
+        name, ending = Path(source).name, Path(source).suffix.lower()
         if not Path(source).expanduser().is_file():
             raise FileNotFoundError(f"There is no file {source}: check its path, or upload it.")
         with Path(source).expanduser().open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     else:
-        kinds = "a name, a path, an address or bytes"
-        raise TypeError(f"A {kind} is given by {kinds}, not by {type(source).__name__}.")
+        raise TypeError(f"A {kind} is a name, path, address or bytes, not {type(source).__name__}.")
     if len(data) > MAX_BYTES:
         raise ValueError(f"{name} is over {MAX_BYTES // 10**6} MB: make it smaller first.")
     if not data:
         raise ValueError(f"{name} is empty: choose another {kind}, or upload it again.")
-    return data, name
+    return data, name, ending
 
 
 def _fetch(address: str) -> bytes:

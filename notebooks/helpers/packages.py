@@ -28,11 +28,13 @@ def prepare(table: Path = HELPERS.parent / "colab.toml") -> None:
             )
         return
     if wanted := outside(ranges):
-        modules = metadata.packages_distributions()
-        imported = {name for module in sys.modules for name in modules.get(module, ())}
+        # By its files: several packages share a module's name, as those of Google do.
+        loaded = {str(getattr(module, "__file__", "")) for module in list(sys.modules.values())}
+        here = {name: metadata.files(name) or () for name in wanted if installed(name)}
+        replaced = [name for name in here if loaded & {str(file.locate()) for file in here[name]}]
         print(f"Installing {', '.join(wanted.values())} …")
         install(list(wanted.values()))
-        if replaced := imported & set(wanted):
+        if replaced:
             raise RuntimeError(
                 f"{', '.join(replaced)} had been imported before it was installed: choose Runtime "
                 "> Restart session and run this cell again."

@@ -5,6 +5,7 @@ import platform
 import random
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -34,13 +35,15 @@ def setup(*roles: str, tier: str = "auto") -> str:
 
     Raises:
         ValueError: an unknown role or tier.
-        ConnectionError, FileNotFoundError, MemoryError, PermissionError: a tier that was asked for
-            by name cannot run here; where nobody asked, the session is micro instead.
+        ConnectionError, FileNotFoundError, MemoryError, PermissionError: a tier asked for by name
+            cannot run here, else it is micro; the last also for temporary files without a place.
     """
     for role in roles:
         checkpoints.row(role, "micro")
     caches = {"MPLCONFIGDIR": str(OWN / "matplotlib"), "NUMBA_CACHE_DIR": str(OWN / "numba")}
     homeless = not os.access(os.path.expanduser("~"), os.W_OK)  # noqa: PTH111 ("~": there is none)
+    if homeless or "GRADIO_TEMP_DIR" not in os.environ:
+        _keep_private(OWN)
     for name, value in (VARIABLES | (caches if homeless else {})).items():
         os.environ.setdefault(name, value)
     chosen = checkpoints.choose_tier(tier, roles)
@@ -73,6 +76,17 @@ def setup(*roles: str, tier: str = "auto") -> str:
     }
     print("\n".join(f"{name:<10}{value}" for name, value in table.items()))
     return device
+
+
+def _keep_private(folder: Path) -> None:
+    """Make a folder for this user alone, in a place where others may have put one of its name."""
+    why, me = "cannot be made", getattr(os, "getuid", lambda: 0)()  # on Windows everybody is 0
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if {folder.lstat().st_uid, folder.stat().st_uid} == {me}:  # of a link, and where it leads
+            return folder.chmod(0o700)
+        why = "is another user's"
+    raise PermissionError(f"{folder} {why}: set TMPDIR to a folder of your own.")
 
 
 def _to_download(roles: Iterable[str], tier: str) -> str:

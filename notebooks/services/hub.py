@@ -103,6 +103,13 @@ def main(arguments: list[str] | None = None) -> None:
         "--install", action="store_true", help="let Spaces install what they require"
     )
     options = parser.parse_args(arguments)
+    if options.more and not options.more.is_dir():
+        parser.error(f"--more: there is no folder {options.more}, make it or name another")
+    if options.folder:
+        try:  # one that is there may be somebody else's: so with the first folder that goes into it
+            (options.folder / "lfs").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"--folder: {error.filename} cannot be made ({error.strerror})")
     given = serving.keys(options.child)
     key = options.token or given.get("key") or secrets.token_urlsafe(24)
     tokens = {key: (USER, True)}

@@ -368,7 +368,8 @@ def main() -> None:
 
     device = setup(*ROLES)
     detect = pipeline("object-detection", model=checkpoint("detector"), device=device)
-    build(detect).launch(server_name="127.0.0.1", max_file_size=media.MAX_BYTES)
+    limits = {"server_name": "127.0.0.1", "max_file_size": media.MAX_BYTES}
+    build(detect).launch(**limits, show_error=True)  # the sentences of media are for the visitor
 
 
 if __name__ == "__main__":
