@@ -53,7 +53,8 @@ def image(source: str | Path | bytes) -> Image.Image:
             raise Image.DecompressionBombError
         picture.load()
     except Image.DecompressionBombError:
-        raise ValueError(f"{name} has over 50 million pixels: make it smaller first.") from None
+        most = f"{MAX_PIXELS // 10**6} million pixels"
+        raise ValueError(f"{name} has over {most}: make it smaller first.") from None
     except (OSError, SyntaxError, ValueError):  # Pillow raises each of them for damaged files
         sentence = f"{name} is damaged or no picture we read: save it as JPEG or PNG."
         raise ValueError(sentence) from None
@@ -96,7 +97,8 @@ def audio(source: str | Path | bytes, sampling_rate: int = 16_000) -> tuple[np.n
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             kind, rate, seconds = file.format, file.samplerate, file.frames / file.samplerate
             if seconds > MAX_SECONDS:
-                raise ValueError(f"{name} lasts {seconds / 60:.0f} minutes: cut it to 10.")
+                most = MAX_SECONDS // 60
+                raise ValueError(f"{name} lasts {seconds / 60:.0f} minutes: cut it to {most}.")
             if file.frames * file.channels > MAX_SAMPLES:
                 raise ValueError(f"{name} has over 60 million samples: save it with one channel.")
             channels = file.read(dtype="float32", always_2d=True)
