@@ -284,8 +284,8 @@ def main() -> int:
                 run.error = "; ".join(differences(reference.notebook, run.notebook))
             elif not options.stress:
                 publish(run)
-        except Exception as error:  # a full disk, a page that cannot be made: the others go on
-            unwritten = f"not written: {type(error).__name__}: {error}"
+        except Exception as error:  # a page that cannot be made or written: the others go on
+            unwritten = f"its page is not written: {type(error).__name__}: {error}"
             run.error = "; ".join(filter(None, [run.error, unwritten]))
         with lock:
             runs.append(run)

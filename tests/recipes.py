@@ -4,6 +4,7 @@ import json
 import re
 import runpy
 import shutil
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -20,11 +21,16 @@ def smoke(role: str, build: Path, output: Path) -> None:
     """Run a recipe's command for a few steps.
 
     In this process: a new one imports for longer than the steps take. The tests of rebuild.py start
-    and resume recipes in processes of their own.
+    and resume two of them in processes of their own.
     """
     command = [f"{role}.py", "--smoke", f"--build={build}", f"--output={output}"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", command)
+        # As the command finds it: neither the folders that conftest.py adds nor what comes of them.
+        found = [path for path in sys.path if Path(path).parent != ROOT]
+        patch.setattr("sys.path", [str(ROOT / "assets" / "recipes"), *found])
+        for name in [name for name in sys.modules if name.partition(".")[0] == "helpers"]:
+            patch.delitem(sys.modules, name)
         runpy.run_path(str(ROOT / "assets" / "recipes" / command[0]), run_name="__main__")
 
 

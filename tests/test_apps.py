@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -167,6 +168,14 @@ def test_the_users_own_exceptions_from_the_proxy_stay(monkeypatch, set_by_the_us
         hosts = os.environ[name].split(",")
         wanted = {f"{name}.example.org" for name in set_by_the_user} | {"example.org", "127.0.0.1"}
         assert set(hosts) == wanted and len(hosts) == len(wanted)
+
+
+def test_a_proxy_that_the_user_has_switched_off_for_all_hosts_stays_off(monkeypatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    apps.not_by_a_proxy()
+    assert urllib.request.proxy_bypass("huggingface.co")
 
 
 SESSION = """

@@ -4,6 +4,7 @@ import sys
 import types
 
 import pytest
+from google import genai
 from helpers import checkpoints
 from helpers.checkpoints import Tier
 from services import connect as connecting
@@ -111,3 +112,11 @@ def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(RuntimeError, match="SmolLM2-135M-Instruct"):
         local.start("gemini")
+
+
+@pytest.mark.parametrize("name", connecting.OTHER_PLATFORM)
+def test_a_client_speaks_the_gemini_api_where_the_environment_asks_for_vertex_ai(monkeypatch, name):
+    monkeypatch.setenv(name, "true")
+    monkeypatch.setenv("GEMINI_API_KEY", KEY)
+    connect(requests=1)
+    assert not genai.Client(api_key=KEY).vertexai

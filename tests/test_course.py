@@ -146,7 +146,8 @@ def test_what_cannot_be_written_is_told_of_one_notebook_and_the_report_still_com
     monkeypatch.setattr(sys, "argv", ["course.py"])
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     assert main() == 1
-    said, unwritten = capsys.readouterr().out, "not written: OSError: [Errno 28] No space left on"
+    said = capsys.readouterr().out
+    unwritten = "its page is not written: OSError: [Errno 28] No space left on"
     assert f"FAILED  {unwritten}" in said and f"FAILED  code cell 1: oh; {unwritten}" in said
     assert "1 of 3 runs ok" in said
     measured = json.loads((tmp_path / "build/measured.json").read_text("utf-8"))["notebooks"]

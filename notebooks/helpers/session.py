@@ -35,8 +35,9 @@ def setup(*roles: str, tier: str = "auto") -> str:
 
     Raises:
         ValueError: an unknown role or tier.
-        ConnectionError, FileNotFoundError, MemoryError, PermissionError: a tier asked for by name
-            cannot run here, else it is micro; the last also for temporary files without a place.
+        ConnectionError, FileNotFoundError, MemoryError: a tier asked for by name cannot run here;
+            where nobody asked, the session is micro instead.
+        PermissionError: the same, or there is no folder of one's own for temporary files.
     """
     for role in roles:
         checkpoints.row(role, "micro")

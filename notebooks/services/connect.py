@@ -11,6 +11,7 @@ from services import local
 
 VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 GOOGLE = "https://generativelanguage.googleapis.com"
+OTHER_PLATFORM = ("GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE")  # of its client
 _server: local.Local | None = None
 
 
@@ -49,8 +50,11 @@ def connect(requests: int, ask: bool = False) -> Connection:
 
     On the micro tier and with CI=true it is always this machine. Else a key is looked for in
     GEMINI_API_KEY and GOOGLE_API_KEY, then in Colab's secrets of these names; ask: then you are
-    asked for one, and what you type is not shown.
+    asked for one, and what you type is not shown. Google's client is to speak the Gemini API here,
+    whatever this machine's environment says of Vertex AI.
     """
+    for name in OTHER_PLATFORM:
+        os.environ.pop(name, None)
     if current_tier().name == "micro":
         return _here(requests, "the micro tier never leaves it")
     key, where = _key_from_environment()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "notebooks"))
 
 import numpy as np
-from helpers import checkpoint, media, setup
+from helpers import apps, checkpoint, media, setup
 from helpers.checkpoints import current_tier
 from PIL import Image
 
@@ -350,7 +350,7 @@ def build(detect: Callable[[Image.Image], list[dict]]) -> "gr.Blocks":
 
 
 def main() -> None:
-    """Serve the page on this machine only; with --ship NAME put its small form online instead."""
+    """Serve the page on this machine only; or, with --ship NAME, its small form as a Space."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument(
         "--ship", metavar="NAME", help="of the Space, of the Hub that connect() finds"
@@ -368,8 +368,9 @@ def main() -> None:
 
     device = setup(*ROLES)
     detect = pipeline("object-detection", model=checkpoint("detector"), device=device)
-    limits = {"server_name": "127.0.0.1", "max_file_size": media.MAX_BYTES}
-    build(detect).launch(**limits, show_error=True)  # the sentences of media are for the visitor
+    apps.not_by_a_proxy()  # Gradio asks its own page whether it is there
+    # show_error: the sentences of media are for the visitor.
+    build(detect).launch(server_name=apps.HERE, max_file_size=media.MAX_BYTES, show_error=True)
 
 
 if __name__ == "__main__":
