@@ -325,10 +325,12 @@ def test_everybody_can_read_every_page(site: Path, address: str, open_page: Call
     page.set_viewport_size(DESKTOP)
     found = {}
     for path in sorted(site.glob("*.html")):
+        if path.stem in KINDS:  # looked at whole, in both schemes
+            continue
         page.goto(f"{address}/{path.name}", wait_until="domcontentloaded")
         found[path.name] = grave(Axe().run(page, options=options).response)
     assert not any(found.values()), found
-    assert len(found) > 30
+    assert len(found) > 25
     page.evaluate("document.body.prepend(document.createElement('img'))")
     assert grave(Axe().run(page, options=options).response), "the test has become blind"
 
