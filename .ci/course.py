@@ -10,6 +10,7 @@ It needs only what requirements.txt installs.
 
 import argparse
 import asyncio
+import copy
 import html
 import json
 import os
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import nbformat
 import needs
@@ -204,13 +205,34 @@ def store(run: Run) -> None:
     write_notebook(path, run.notebook)
 
 
+def relinked(markdown: str, folder: Path, suffix: str) -> str:
+    """Markdown of a notebook in `folder`, whose links hold in build/; notebooks there end so."""
+
+    def replaced(found: re.Match) -> str:
+        place, mark, anchor = found[1].partition("#")
+        file = folder / unquote(place)
+        if not file.exists():  # code that looks like a link
+            return found[0]
+        if file.suffix == ".ipynb":
+            return f"]({quote(file.stem)}{suffix}{mark}{anchor})"
+        return f"]({quote(Path(os.path.relpath(file, BUILD)).as_posix())}{mark}{anchor})"
+
+    return re.sub(r"\]\((?![a-z][a-z0-9+.-]*:|[#/])([^)\s]+)\)", replaced, markdown)
+
+
 def publish(run: Run) -> None:
-    """Leave the executed notebook and its page in build/."""
+    """Leave the executed notebook and its page in build/, with links that hold there."""
     from nbconvert import HTMLExporter  # a second to import: after the kernels have started
 
-    write_notebook(BUILD / f"{run.name}.ipynb", run.notebook)
+    folder, versions = LAST.parent if run.name == LAST.stem else NOTEBOOKS, {}
+    for suffix in (".ipynb", ".html"):
+        versions[suffix] = copy.deepcopy(run.notebook)
+        for cell in versions[suffix].cells:
+            if cell.cell_type == "markdown":
+                cell.source = relinked(cell.source, folder, suffix)
+    write_notebook(BUILD / f"{run.name}.ipynb", versions[".ipynb"])
     exporter, title = HTMLExporter(require_js_url=""), {"metadata": {"name": run.name}}
-    page, _ = exporter.from_notebook_node(run.notebook, title)
+    page, _ = exporter.from_notebook_node(versions[".html"], title)
     write(BUILD / f"{run.name}.html", page)
 
 

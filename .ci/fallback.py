@@ -71,6 +71,9 @@ def page(notebook: NotebookNode, path: Path) -> str:
             cell.source = self_contained(cell.source, path.parent)
     exporter = HTMLExporter(raw_template=TEMPLATE)
     text, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
+    if path.parent.name == "recipes":  # what lies beside it is in the course's own folder
+        text = re.sub(r'href="(\w+\.py)"', r'href="../course/assets/recipes/\1"', text)
+        text = text.replace('href="../checkpoints/', 'href="../course/assets/checkpoints/')
     # Links between pages lead to pages.
     text = re.sub(
         r'href="(?:(?:\.\./)+(?:assets/)?)?glossary\.md(#[^"]*)?"', r'href="glossary.html\1"', text

@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 import classroom
 import fallback
@@ -428,6 +429,19 @@ def test_the_pages_load_nothing_and_play_their_sounds(pages, open_page):
     )
     assert len(played) == 2
     assert all(duration > 0.5 and now > 0 for duration, now in played)
+
+
+def test_every_link_of_the_last_notebooks_page_leads_to_a_page_or_into_the_courses_folder():
+    path = ROOT / "assets/recipes/Build_an_LLM.ipynb"
+    text = fallback.page(nbformat.read(path, as_version=4), path)
+    links = set(re.findall(r'href="(?![a-z][a-z0-9+.-]*:|#)([^"#]+)', text))
+    assert {"glossary.html", "../course/assets/recipes/building.py"} <= links
+    for link in links:
+        if link.startswith("../course/"):
+            assert (ROOT / unquote(link.removeprefix("../course/"))).is_file(), link
+        else:
+            stem = unquote(link).removesuffix(".html")
+            assert stem == "glossary" or (ROOT / f"notebooks/{stem}.ipynb").is_file(), link
 
 
 def test_formulas_are_drawn_prices_and_code_stay_and_links_lead_to_pages(pages, open_page):

@@ -10,13 +10,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import bench
 import files
 import nbformat
 import psutil
 import pytest
-from course import Run, longest_first, main, report
+from course import BUILD, LAST, Run, longest_first, main, relinked, report
 from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +25,7 @@ BAR = "from tqdm.auto import tqdm\nfor step in tqdm(range(2)):\n    pass"
 # The block is held for a second: memory is measured by looking now and then.
 HELD = "import time\n\nblock = b'x' * 200_000_000\ntime.sleep(1)\nlen(block)"
 GOOD = ["print('tier      micro (by default)')", HELD, BAR]
+ALL = [*sorted((ROOT / "notebooks").glob("*.ipynb")), LAST]
 NOTEBOOKS = {
     "1. Good": GOOD,
     "2. Fails": ["1 + 1", "{}['missing key']", "2 + 2"],
@@ -93,6 +95,18 @@ def test_runs_all_leaves_pages_and_figures_and_says_which_failed(course):
     )
     assert any(r.endswith("KeyError: &#x27;missing key&#x27; |") for r in rows), "GitHub's report"
     assert sources(course.folder) == before, "running changed a notebook"
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_links_hold_in_the_folder_of_the_executed_pages(path):
+    links = set()
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            moved = relinked(cell.source, path.parent, ".html")
+            links |= set(re.findall(r"\]\((?![a-z][a-z0-9+.-]*:|#)([\w./%-]+)", moved))
+    assert "../assets/glossary.md" in links
+    for link in map(unquote, links):
+        assert link in {f"{one.stem}.html" for one in ALL} or (BUILD / link).resolve().is_file()
 
 
 def test_store_writes_the_outputs_of_a_clean_run_and_of_no_other(course):
