@@ -223,6 +223,8 @@ def _execute_copy(folder: Path) -> None:
     (folder / "pytest.ini").write_text("[pytest]\n")  # not this repository's settings
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
     environment |= {"OFFLINE_GUARD_LOG": str(folder / "refused"), "LC_ALL": "C"}
+    if os.name != "nt":  # as on some servers: nobody has a home there
+        environment["HOME"] = "/dev/null/home"
     command = [sys.executable, "-m", "pytest", "--nbmake", "--overwrite", "--nbmake-kernel=python3"]
     command += ["--nbmake-timeout=300", "-q", "-p", "no:cacheprovider", "-c", "pytest.ini"]
     if importlib.util.find_spec("xdist"):

@@ -540,6 +540,18 @@ def asks_before_and_after(notebook: NotebookNode, name: str, course: Course) -> 
 
 
 @rule
+def imports_nothing_in_vain(notebook: NotebookNode, name: str, course: Course) -> Iterator[str]:
+    """Each import but the setup cell's is used: importing takes longer than most cells."""
+    trees = {cell.id: ast.parse(python_of(cell)) for cell in code_cells(notebook)}
+    used = {n.id for tree in trees.values() for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    for cell in code_cells(notebook):
+        for node in [] if "setup" in tags(cell) else ast.walk(trees[cell.id]):
+            for one in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
+                if (bound := (one.asname or one.name).partition(".")[0]) not in used:
+                    yield f"{at(notebook, cell)} imports {bound} and never uses it"
+
+
+@rule
 def adds_one_function_to_the_narrator(
     notebook: NotebookNode, name: str, course: Course
 ) -> Iterator[str]:

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import course as runner
@@ -80,7 +81,7 @@ def run(tmp_path_factory: pytest.TempPathFactory):
     refused.touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OFFLINE_GUARD_LOG", str(refused))
-        done = runner.execute(path)
+        done = runner.execute(path, timed=True)
     assert not done.error
     done.seen = json.loads(text(done.notebook.cells.pop()))
     done.answers = exercises.take_answers(done.notebook)
@@ -152,6 +153,17 @@ def test_alone_on_colab_its_setup_cell_fetches_the_course(repository, tmp_path):
 
 
 # --- the training ---------------------------------------------------------------------------------
+
+
+def test_both_trainings_take_about_a_minute(run):
+    cells = [cell for cell in code_cells(run.notebook) if "learn(model, " in cell.source]
+    took = 0.0
+    for cell in cells[-2:]:  # the first of the three is the loop itself
+        times = cell.metadata["execution"]
+        began, ended = times["iopub.execute_input"], times["iopub.status.idle"]
+        took += (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+    assert len(cells) == 3
+    assert 1 < took < 120  # a minute is meant; here other tests compute beside it
 
 
 def test_the_loss_begins_at_guessing_and_falls(run):

@@ -309,6 +309,10 @@ BROKEN: dict[str, list[tuple[Callable[[NotebookNode], object], str]]] = {
         (set_metadata("2 + 2", tags=["self-check"]), "follows a cell tagged 'exercise'"),
         (add_solution, "more solutions than exercises"),
     ],
+    "imports_nothing_in_vain": [
+        (swap("2 + 2", "import json\n\n2 + 2"), "imports json and never uses it"),
+        (swap("2 + 2", "from json import dumps as written\n\n2 + 2"), "imports written and never"),
+    ],
     "adds_one_function_to_the_narrator": [
         (set_metadata("def count", tags=[]), "one cell tagged 'narrator'"),
         (set_metadata("1 + 1", tags=["narrator"]), "one cell tagged 'narrator'"),
