@@ -281,14 +281,10 @@ def api(hub: "Local") -> "HfApi":
     return HfApi(endpoint=hub.address, token=hub.key)
 
 
-@pytest.fixture
-def open_page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable]:
-    """`open_page(address)` opens it in a browser, which finds no machine but this one.
-
-    `open_page(address, microphone=file)` gives that browser a microphone which hears this sound
-    once, after a moment of silence, whenever it is switched on.
-    """
-    browsers = pytest.importorskip(
+@contextmanager
+def browsers() -> Iterator[Callable]:
+    """`launch(*arguments)` starts a browser, which finds no machine but this one."""
+    api = pytest.importorskip(
         "playwright.sync_api", reason="needs playwright of .ci/requirements-test.txt"
     )
     installed = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
@@ -296,17 +292,29 @@ def open_page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callab
         pytest.skip("needs Chromium or Chrome (Debian: sudo apt install chromium)")
     # The offline guard is Python's; the browser needs its own.
     alone = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    with api.sync_playwright() as playwright:
+        yield lambda *arguments: playwright.chromium.launch(
+            executable_path=chromium, args=[*alone, *arguments]
+        )
+
+
+@pytest.fixture
+def open_page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable]:
+    """`open_page(address)` opens it in a browser of its own.
+
+    `open_page(address, microphone=file)` gives that browser a microphone which hears this sound
+    once, after a moment of silence, whenever it is switched on.
+    """
     # Nobody is there to allow a microphone, nor to speak into it.
     allowed = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
     pages = []
 
-    with browsers.sync_playwright() as playwright:
+    with browsers() as launch:
 
         def opened(address: str, microphone: Path | None = None):
             heard = _wav(microphone, tmp_path) if microphone else None
             sound = [*allowed, f"--use-file-for-fake-audio-capture={heard}%noloop"] if heard else []
-            browser = playwright.chromium.launch(executable_path=chromium, args=alone + sound)
-            page = browser.new_page(viewport={"width": 1200, "height": 1600})
+            page = launch(*sound).new_page(viewport={"width": 1200, "height": 1600})
             page.set_default_timeout(90_000)  # milliseconds, for a busy machine
             pages.append(page)
             page.goto(address)

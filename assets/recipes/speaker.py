@@ -771,15 +771,18 @@ def transcriber() -> Path:
 
 
 @in_evaluation
-def measured(model: VitsModel, split: str, count: int, first: int = 0) -> dict:
+def measured(
+    model: VitsModel, split: str, count: int, first: int = 0, compared: bool = True
+) -> dict:
     """Sentences `first` to `first + count` of a split, said by every voice.
 
     Returns: `wer`, by voice, through the course's transcriber, after LEAD seconds of silence, as a
     recording has (the transcriber mishears what begins at once); `espeak`, the same of the
-    synthesiser's own speech; `voices`, how often a linear classifier of mean MFCCs, fitted
-    on the first half, names the voice in the second; `full`, how many samples are beyond 0.98
-    (the decoder's last layer holds them below 1); `jump`, the largest step between samples;
-    `espeak_jump`, the synthesiser's. Raises FileNotFoundError where there is no transcriber.
+    synthesiser's own speech, empty unless `compared`; `voices`, how often a linear classifier of
+    mean MFCCs, fitted on the first half, names the voice in the second; `full`, how many samples
+    are beyond 0.98 (the decoder's last layer holds them below 1); `jump`, the largest step between
+    samples; `espeak_jump`, the synthesiser's. Raises FileNotFoundError where there is no
+    transcriber.
     """
     listen = pipeline("automatic-speech-recognition", model=str(transcriber()))
     wer, espeak_wer, timbres, labels, jumps, theirs, full = {}, {}, [], [], [], [], 0
@@ -795,12 +798,13 @@ def measured(model: VitsModel, split: str, count: int, first: int = 0) -> dict:
             jumps.append(np.abs(np.diff(waveform)).max())
             theirs.append(np.abs(np.diff(example)).max())
             written.append(chosen.text)
-            for sound in (waveform, example):
+            for sound in (waveform, example)[: 1 + compared]:
                 sound = np.pad(sound, (int(LEAD * SAMPLING_RATE), 0))
                 sounds.append({"raw": sound, "sampling_rate": SAMPLING_RATE})
         heard = [found["text"] for found in listen(sounds, batch_size=8)]
-        wer[name] = word_error_rate(written, heard[::2])
-        espeak_wer[name] = word_error_rate(written, heard[1::2])
+        wer[name] = word_error_rate(written, heard[:: 1 + compared])
+        if compared:
+            espeak_wer[name] = word_error_rate(written, heard[1::2])
     half = np.tile(np.arange(count) < count // 2, len(VOICES))
     timbres, labels = np.stack(timbres), np.array(labels)
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
