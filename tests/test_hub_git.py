@@ -13,7 +13,7 @@ import httpx
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
-from services import hub_write
+from services import hub_write, local
 from services.hub import app_of
 from services.hub_access import Hub
 from services.repos import Repositories
@@ -173,6 +173,22 @@ def test_a_push_with_a_token_is_there_for_all(mine, repo, api, clone_of):
     last = api.list_repo_commits(repo)[0]
     assert (last.title, last.authors) == ("The first of mine", ["Rosa"])
     assert (clone_of(repo).folder / "a.txt").read_text() == "one"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a home is found otherwise there")
+@pytest.mark.parametrize(
+    "home", ["/dev/null/home", None], ids=["no home", "settings that are none"]
+)
+def test_what_whoever_runs_it_tells_git_is_nothing_to_it(home, surroundings, tmp_path, monkeypatch):
+    (tmp_path / ".gitconfig").write_text("[no setting\n")
+    monkeypatch.setenv("HOME", home or str(tmp_path))
+    with local.start("hub") as other:
+        HfApi(endpoint=other.address, token=other.key).create_repo("learner/mine")
+        Clone(tmp_path, surroundings).git("clone", "-q", f"{other.address}/learner/mine", "clone")
+        clone = Clone(tmp_path / "clone", surroundings, other.key)
+        made = clone.write("a.txt", "one")
+        clone.git("push", "-q")
+        assert HfApi(endpoint=other.address, token=other.key).model_info("learner/mine").sha == made
 
 
 def test_the_token_is_nowhere_in_a_clone(mine, hub):

@@ -8,6 +8,7 @@ huggingface.co: search, read, download, create, commit, push by git, run Spaces.
 """
 
 import argparse
+import os
 import re
 import secrets
 import shutil
@@ -116,6 +117,8 @@ def main(arguments: list[str] | None = None) -> None:
     if guest := given.get("guest"):
         tokens[guest] = (GUEST, False)
     listener, address, names = serving.listen(options.host, options.port)
+    # Its repositories are its own: what this user tells git, or a home that is none, is not theirs.
+    os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     folder = options.folder or temporary.folder("hub")
     try:
         repositories = Repositories(folder)
