@@ -41,6 +41,7 @@ MACHINES = {
 }
 PYTHONS = ("3.11", "3.12", "3.13")
 NEEDED_GB = 1  # a machine's packages, for each Python; measured: 0.58 to 0.71, torch kept twice
+MADE_HERE = ".course-classroom"  # lies in each folder that was filled here
 AT_A_TIME = 8  # packages that one pip fetches: an interruption loses no more than these
 # In a network namespace of its own even the loopback is down; this switches it on, then goes on.
 LOOPBACK_UP = (
@@ -262,7 +263,8 @@ def course_files() -> list[Path]:
 
 def copy_course(folder: Path, requirements: Path) -> None:
     """Make `folder` hold the course's files and no others, with the requirements asked for."""
-    files = course_files()
+    filled = folder.parent.resolve()  # it may lie in the course, and is no part of it
+    files = [name for name in course_files() if not (ROOT / name).resolve().is_relative_to(filled)]
     wanted = set(files)
     for path in [path for path in folder.rglob("*") if path.is_file()]:
         if path.relative_to(folder) not in wanted:
@@ -294,6 +296,18 @@ def check_disk(folder: Path, targets: list[Target]) -> None:
             f"{place} has {free:.1f} GB free, and packages for {len(targets)} kinds of machine "
             f"need about {needed:.1f} GB. Free some, or choose fewer with --platform and --python."
         )
+
+
+def check_place(folder: Path) -> None:
+    """Mark a folder as filled here; OSError where something of somebody else's would go."""
+    if folder.resolve() == ROOT:
+        raise OSError(f"{folder} is the course itself. Choose another folder with --to.")
+    ours = any((folder / name).is_file() for name in (MADE_HERE, "classroom.json"))
+    for place in (folder / name for name in ("course", "wheels", "fallback")):
+        if not ours and place.exists() and (not place.is_dir() or any(place.iterdir())):
+            raise OSError(f"{place} is somebody else's. Move it away, or choose another --to.")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MADE_HERE).touch()
 
 
 def blocked() -> tuple[list[str], dict[str, str], str]:
@@ -364,6 +378,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder, started = options.to.absolute(), time.monotonic()
     try:
         check_disk(folder, targets)
+        check_place(folder)
         (folder / "classroom.json").unlink(missing_ok=True)  # written last: half is not whole
         print(f"Filling {folder} for {'; '.join(map(str, targets))}.", flush=True)
         copy_course(folder / "course", options.requirements)

@@ -205,22 +205,25 @@ def store(run: Run) -> None:
     write_notebook(path, run.notebook)
 
 
-def relinked(markdown: str, folder: Path, suffix: str) -> str:
-    """Markdown of a notebook in `folder`, whose links hold in build/; notebooks there end so."""
+def relinked(markdown: str, folder: Path, suffix: str, made: set[str]) -> str:
+    """Markdown of a notebook in `folder`, whose links hold in build/.
+
+    `made`: the notebooks that are there; they end with `suffix`.
+    """
 
     def replaced(found: re.Match) -> str:
         place, mark, anchor = found[1].partition("#")
         file = folder / unquote(place)
         if not file.exists():  # code that looks like a link
             return found[0]
-        if file.suffix == ".ipynb":
+        if file.suffix == ".ipynb" and file.stem in made:
             return f"]({quote(file.stem)}{suffix}{mark}{anchor})"
         return f"]({quote(Path(os.path.relpath(file, BUILD)).as_posix())}{mark}{anchor})"
 
     return re.sub(r"\]\((?![a-z][a-z0-9+.-]*:|[#/])([^)\s]+)\)", replaced, markdown)
 
 
-def publish(run: Run) -> None:
+def publish(run: Run, made: set[str]) -> None:
     """Leave the executed notebook and its page in build/, with links that hold there."""
     from nbconvert import HTMLExporter  # a second to import: after the kernels have started
 
@@ -229,7 +232,7 @@ def publish(run: Run) -> None:
         versions[suffix] = copy.deepcopy(run.notebook)
         for cell in versions[suffix].cells:
             if cell.cell_type == "markdown":
-                cell.source = relinked(cell.source, folder, suffix)
+                cell.source = relinked(cell.source, folder, suffix, made)
     write_notebook(BUILD / f"{run.name}.ipynb", versions[".ipynb"])
     exporter, title = HTMLExporter(require_js_url=""), {"metadata": {"name": run.name}}
     page, _ = exporter.from_notebook_node(versions[".html"], title)
@@ -289,6 +292,7 @@ def main() -> int:
             parser.error("stored outputs are those of the micro tier: unset COURSE_TIER")
         os.environ |= {"COURSE_TIER": "micro", "CI": "true"}  # as in the tests that compare them
     share_cores(options.jobs)
+    made = {path.stem for path in [*paths, *BUILD.glob("*.html")]}
     work = paths * max(1, options.stress)
     if options.stress:
         random.shuffle(work)  # another order each time
@@ -305,7 +309,7 @@ def main() -> int:
                     reference = first.setdefault(run.name, run)
                 run.error = "; ".join(differences(reference.notebook, run.notebook))
             elif not options.stress:
-                publish(run)
+                publish(run, made)
         except Exception as error:  # a page that cannot be made or written: the others go on
             unwritten = f"its page is not written: {type(error).__name__}: {error}"
             run.error = "; ".join(filter(None, [run.error, unwritten]))

@@ -331,12 +331,13 @@ def on_path(notebook: NotebookNode, minutes: int) -> list[NotebookNode]:
         own, before = any(minutes in PATHS.get(tag, ()) for tag in tags(cell)), shown
         if titles := _titles(cell):
             shown = own or titles == ["Setup"]
+        parts = WORDS.finditer(cell.source) if titles else ()
+        at = next((part.start() for part in parts if part["title"]), 0)
         if own or shown:
-            found.append(cell)
-        elif before and titles:
-            heading = next(part for part in WORDS.finditer(cell.source) if part["title"])
-            if remark := cell.source[: heading.start()].strip():
-                found.append(NotebookNode({**cell, "source": remark}))
+            kept = cell if before or not at else NotebookNode({**cell, "source": cell.source[at:]})
+            found.append(kept)
+        elif before and (remark := cell.source[:at].strip()):
+            found.append(NotebookNode({**cell, "source": remark}))
     return found
 
 

@@ -35,6 +35,7 @@ SECONDS = 600  # for one role, its download included
 HUB, GOOGLE = "https://huggingface.co", "https://generativelanguage.googleapis.com"
 KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 THEIRS = (*KEYS, "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "GITHUB_TOKEN", "GH_TOKEN")
+CACHES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE", "HF_XET_CACHE")
 SAME = (
     "checkpoint",
     "commit",
@@ -76,7 +77,8 @@ def one(role: str, tier: str, real: Path, hub_home: Path | None) -> tuple[str, d
         environment["GEMINI_API_KEY"] = key()
     elif hub_home is None and "HF_TOKEN" in os.environ:  # it only raises the Hub's limits
         environment["HF_TOKEN"] = os.environ["HF_TOKEN"]
-    if hub_home is not None:
+    if hub_home is not None:  # and no other name of a cache, which would win over it
+        environment = {k: v for k, v in environment.items() if k not in CACHES}
         environment["HF_HOME"] = str(hub_home)
     target = real / ("api" if role == GEMINI else tier)
     real.parent.mkdir(parents=True, exist_ok=True)

@@ -267,7 +267,7 @@ def test_facts_that_cannot_be_read_leave_out_one_repository_and_no_more(tmp_path
     (torn.folder / "hub.json").write_text('{"private": tr')
     again = repos.Repositories(tmp_path)
     assert list(again.known) == [("models", "learner/whole")]
-    assert "learner/torn is left out" in capsys.readouterr().out
+    assert "learner/torn is left out" in capsys.readouterr().err
     with pytest.raises(Refusal, match="cannot be read: move its folder away"):
         again.create("models", "learner/torn")
     assert (torn.folder / "HEAD").is_file(), "it is still somebody's work"

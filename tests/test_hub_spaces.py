@@ -327,7 +327,7 @@ def test_a_card_that_is_wrong_and_came_by_git_is_a_config_error(space, hub, tmp_
     def git(*words: str) -> None:
         who = ["-c", "user.name=Rosa", "-c", "user.email=rosa@toytown"]
         subprocess.run(
-            ["git", "-c", f"credential.helper={helper}", *who, *words],
+            ["git", "-c", "credential.helper=", "-c", f"credential.helper={helper}", *who, *words],
             cwd=tmp_path,
             env=os.environ | {"HUB_TOKEN": hub.key, "HOME": str(tmp_path)},
             check=True,

@@ -223,7 +223,8 @@ def cached_snapshot(role: str, tier: str) -> Path | None:
     facts = row(role, tier)
     home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
     home = Path(os.environ.get("HF_HOME", home)).expanduser()
-    folder = Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+    folder = os.environ.get("HUGGINGFACE_HUB_CACHE", home / "hub")  # its older name
+    folder = Path(os.environ.get("HF_HUB_CACHE", folder)).expanduser()
     folder /= "models--" + facts["id"].replace("/", "--")
     branch = folder / "refs" / facts["revision"]
     commit = branch.read_text().strip() if branch.is_file() else facts["revision"]

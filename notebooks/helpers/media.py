@@ -310,6 +310,7 @@ def _fetch(address: str) -> bytes:
                     if time.monotonic() > end:
                         raise requests.Timeout
     except (requests.RequestException, HTTPError) as error:
-        sentence = f"{address} cannot be fetched ({type(error).__name__}): check it in a browser,"
+        said = f"{address.split('?')[0]} cannot be fetched ({type(error).__name__})"  # unsigned
+        sentence = f"{said}: check it in a browser,"
         raise ConnectionError(f"{sentence} or save the file and give its path.") from None
     return data

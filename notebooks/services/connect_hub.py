@@ -94,8 +94,10 @@ def connect() -> Connection:
         return _here(f"{endpoint()} does not answer")
     try:
         owner = _owner(token)
-    except OSError as error:
-        return _here(f"{endpoint()} does not take the token ({error})")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        # What the others say may hold the token.
+        why = error if isinstance(error, OSError) else type(error).__name__
+        return _here(f"{endpoint()} does not take the token ({why})")
     os.environ["HF_TOKEN"] = token
     return Connection(endpoint(), owner, "there is a token", True, token)
 

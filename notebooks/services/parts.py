@@ -121,6 +121,8 @@ class _Visible(HTMLParser):
         self.hidden = 0
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
+        if tag == "body":  # HTML lets </head> be left out
+            self.hidden = 0
         self.hidden += tag in ("script", "style", "head")
 
     def handle_endtag(self, tag: str) -> None:

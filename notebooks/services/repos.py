@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -111,8 +112,9 @@ class Lfs:
     def __init__(self, folder: Path):
         self.folder, self.elsewhere, self.lock = folder, {}, threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
-        for part in folder.glob("*.part"):  # of a Hub that was killed
-            part.unlink()
+        for part in folder.glob("*.part"):  # of a Hub that was killed; others' files stay
+            if SHA256.fullmatch(part.name.partition(".")[0]):
+                part.unlink()
         self.stored = sum(file.stat().st_size for file in folder.iterdir())
 
     def add(self, sha256: str, file: Path) -> None:
@@ -445,7 +447,8 @@ class Repositories:
                 try:
                     self.known[kind, name] = Repository(kind, name, place, self.lfs)
                 except (ValueError, TypeError) as error:
-                    print(f"{place / 'hub.json'} cannot be read, {name} is left out: {error}")
+                    said = f"{place / 'hub.json'} cannot be read, {name} is left out: {error}"
+                    print(said, file=sys.stderr)  # stdout is for whoever started this Hub
                     whole = False
                 else:
                     self.known[kind, name].tidy(0)
@@ -457,10 +460,11 @@ class Repositories:
         try:
             held = set().union(*(one.large() for one in self.known.values()))
         except Exception as error:  # a history may be broken in any way: then all of them stay
-            print(f"Large files are not tidied up, a history cannot be read: {error}")
+            said = f"Large files are not tidied up, a history cannot be read: {error}"
+            print(said, file=sys.stderr)
             return
         for file in list(self.lfs.folder.iterdir()):
-            if file.name not in held:
+            if SHA256.fullmatch(file.name) and file.name not in held:
                 self.lfs.forget(file.name)
 
     def find(self, kind: str, name: str) -> Repository | None:

@@ -202,7 +202,8 @@ def _heard(sound: np.ndarray, text: str, senses: Senses) -> str:
 
 
 def _clock(seconds: float) -> str:
-    return f"{int(seconds // 60):02}:{seconds % 60:04.1f}"
+    minutes, tenths = divmod(round(10 * seconds), 600)
+    return f"{minutes:02}:{tenths / 10:04.1f}"
 
 
 # JSON and functions ---------------------------------------------------------------------------

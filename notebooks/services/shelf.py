@@ -150,14 +150,17 @@ def _filled(
     branch: str = "",
 ) -> Repository:
     found = repositories.find(kind, name)
-    if found:  # in a folder that a Hub has used before, perhaps with another edition of the course
+    if (
+        found and found.refs()
+    ):  # in a folder that a Hub has used before, perhaps with another edition of the course
         there = found.files(found.commit_of(MAIN))
         here = {path: Blob.from_string(content).id.decode() for path, content in files.items()}
         if here != {path: file.oid for path, file in there.items()}:
             gone = dict.fromkeys(there.keys() - files.keys())
             found.commit(files | gone, message, ORG, when=WHEN)
         return found
-    made = repositories.create(kind, name, when=WHEN)
+    # One without a commit was cut off at its first start.
+    made = found or repositories.create(kind, name, when=WHEN)
     for one in filter(None, (MAIN, branch)):
         made.commit(files, message, ORG, branch=one, when=WHEN)
     return made
@@ -282,7 +285,7 @@ def _rows(place: Path) -> Iterator[dict]:
 
 def _dataset(repositories: Repositories, name: str) -> None:
     """Examples as a dataset: one Parquet file a split, whose schema says what is a picture."""
-    if repositories.find("datasets", f"{ORG}/{name}"):
+    if (found := repositories.find("datasets", f"{ORG}/{name}")) and found.refs():
         return
     where, tasks, languages, about = DATASETS[name]
     rows = list(_rows(ASSETS / where))

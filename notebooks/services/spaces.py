@@ -45,6 +45,11 @@ KEPT = """
 PATH LANG LC_ALL SYSTEMROOT TEMP TMP TMPDIR PYTHONPATH OMP_NUM_THREADS MKL_NUM_THREADS
 OPENBLAS_NUM_THREADS OFFLINE_GUARD_LOG SSL_CERT_FILE
 """.split()  # noqa: SIM905
+# And what pip needs to find packages from there.
+FOR_PIP = (
+    *KEPT, "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "PIP_INDEX_URL", "PIP_NO_INDEX", "PIP_FIND_LINKS", "REQUESTS_CA_BUNDLE",
+)  # fmt: skip
 
 
 class BuildError(Exception):
@@ -208,10 +213,14 @@ class Spaces:
             version = None
             try:
                 self._stage(space, "BUILDING", turn)
-                with self.one_build:
+                while not self.one_build.acquire(timeout=WATCH_SECONDS):
+                    self._still_wanted(space, turn)
+                try:
                     space.log("build", f"===== Build of {commit[:7]} =====")
-                    python, app = self._prepare(space, commit, folder)
+                    python, app = self._prepare(space, commit, folder, turn)
                     space.log("build", "Build is done.")
+                finally:
+                    self.one_build.release()
                 self._stage(space, "APP_STARTING", turn)
                 version = self._start(space, commit, folder, python, app)
                 self._wait(space, version, turn)
@@ -238,6 +247,10 @@ class Spaces:
             if old:
                 self.replaced.add(old)
                 threading.Thread(target=self._retire, args=(old,), daemon=True).start()
+
+    def _still_wanted(self, space: Space, turn: int) -> None:
+        if turn != space.asked or self.closed.is_set():
+            raise BuildError("Another version, or a stop, was asked for.", "STOPPED")
 
     def _retire(self, version: Version) -> None:
         """End a version that another has replaced, when it has answered what it was asked."""
@@ -266,7 +279,7 @@ class Spaces:
         if version:
             version.stop()
 
-    def _prepare(self, space: Space, commit: str, folder: Path) -> tuple[str, str]:
+    def _prepare(self, space: Space, commit: str, folder: Path, turn: int) -> tuple[str, str]:
         """Write a commit's files and check what it needs: the Python to use, and the app's file."""
         repository = space.repository
         code = folder / "app"
@@ -298,9 +311,9 @@ class Spaces:
         if missing and not self.install:
             said = "; ".join(missing)
             raise BuildError(f"{said}. This Hub installs nothing, unless started with --install.")
-        return (self._installed(space, folder, lines) if missing else sys.executable), app
+        return (self._installed(space, folder, lines, turn) if missing else sys.executable), app
 
-    def _installed(self, space: Space, folder: Path, lines: list[str]) -> str:
+    def _installed(self, space: Space, folder: Path, lines: list[str], turn: int) -> str:
         """An environment beside the app, with what it needs and this one lacks."""
         subprocess.run(
             [sys.executable, "-m", "venv", "--system-site-packages", folder / "venv"], check=True
@@ -319,9 +332,10 @@ class Spaces:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={name: os.environ[name] for name in KEPT if name in os.environ},
+            env={name: os.environ[name] for name in FOR_PIP if name in os.environ},
         )
         try:
+            self._still_wanted(space, turn)  # else nobody would end it: pause() has looked before
             told, _ = space.installing.communicate(timeout=INSTALL_SECONDS)
             failed = space.installing.returncode
         finally:
