@@ -281,6 +281,7 @@ def main() -> int:
     how.add_argument("--store", action="store_true", help="write the outputs into notebooks/")
     how.add_argument("--stress", type=int, default=0, metavar="N", help="N rounds, shuffled")
     options = parser.parse_args()
+    sys.stdout.reconfigure(errors="replace")  # a file on Windows may lack a letter of an error
     paths = [*sorted(NOTEBOOKS.glob("*.ipynb")), *LAST.parent.glob(LAST.name)]
     paths = longest_first(asked_for(parser, paths, options.names))
     if options.jobs < 1:

@@ -175,6 +175,31 @@ def test_too_little_disk_is_noticed_before_anything_is_fetched(fill, tmp_path, c
     assert not (tmp_path / "build/class room").exists()
 
 
+@pytest.mark.parametrize("name", ["course", "wheels", "fallback"])
+def test_nobody_elses_folder_is_emptied(name, fill, tmp_path, capsys):
+    theirs = tmp_path / "build/class room" / name / "thesis.html"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("three years")
+    with pytest.raises(AssertionError):
+        fill("--platform", "linux", "--python", "3.11")
+    assert f"{name} is somebody else's. Move it away" in capsys.readouterr().err
+    assert theirs.read_text() == "three years"
+
+
+def test_the_course_itself_is_no_place_and_a_folder_in_it_is_not_copied_into_itself(
+    tmp_path, monkeypatch, capsys
+):
+    for name in ("requirements.txt", "notebooks/1.ipynb", "stick/course/old.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr(classroom, "ROOT", tmp_path)
+    with pytest.raises(OSError, match="is the course itself"):
+        classroom.check_place(tmp_path)
+    classroom.copy_course(tmp_path / "stick/course", tmp_path / "requirements.txt")
+    copied = {p.relative_to(tmp_path / "stick").as_posix() for p in tmp_path.glob("stick/**/*.*")}
+    assert copied == {"course/requirements.txt", "course/notebooks/1.ipynb"}
+
+
 def test_an_archive_of_the_course_serves_as_well_as_a_clone(tmp_path, monkeypatch):
     made = [".venv/x", ".venv.old/x", ".venv.lock", ".course-files.json", "build/y"]
     for name in ("README.md", "notebooks/1.ipynb", "a/__pycache__/b.pyc", *made):

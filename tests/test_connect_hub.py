@@ -84,6 +84,13 @@ def test_with_a_token_that_it_does_not_take_it_is_this_machine(hub):
     assert said.endswith("False\n")
 
 
+@pytest.mark.parametrize("token", ["hf_secret\nand a second line", "hf_secret\u2026"])
+def test_a_token_that_is_none_is_not_shown_either(hub, token):
+    said = connected("print(connect())", **small(hub, HF_TOKEN=token))
+    assert "does not take the token (" in said
+    assert "hf_secret" not in said
+
+
 def test_where_the_hub_does_not_answer_it_is_this_machine(hub):
     gone = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": TOKEN}
     said = connected("print(connect())", **(small(hub) | gone))

@@ -109,6 +109,13 @@ def test_links_hold_in_the_folder_of_the_executed_pages(path):
         assert link in {f"{one.stem}.html" for one in ALL} or (BUILD / link).resolve().is_file()
 
 
+def test_a_notebook_that_did_not_run_is_linked_where_it_lies():
+    markdown = "[next](2.3.%20Zero_Shot_Audio_Classification.ipynb#recap)"
+    place = ROOT / "notebooks"
+    told = "../notebooks/2.3.%20Zero_Shot_Audio_Classification.ipynb#recap"
+    assert relinked(markdown, place, ".html", {"2.2. Embeddings"}) == f"[next]({told})"
+
+
 def test_store_writes_the_outputs_of_a_clean_run_and_of_no_other(course):
     before = sources(course.folder)
     run = course("--store")

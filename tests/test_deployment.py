@@ -2,11 +2,14 @@
 
 import functools
 import re
+import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import nbformat
 import pytest
 from conftest import ROOT, cell_with
 from helpers import apps, checkpoint
@@ -140,6 +143,24 @@ def test_its_card_and_its_requirements_pin_what_the_course_pins():
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
     assert set(pins) <= {line.partition(" ")[0] for line in lines}
     assert f"python:{card.python_version}-slim" in (SPACE / "Dockerfile").read_text("utf-8")
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_git_keeps_no_token_and_whatever_you_have_told_it_stops_nothing(tmp_path, monkeypatch):
+    settings = (
+        "[credential]\n\thelper = store\n[commit]\n\tgpgsign = true\n[gpg]\n\tprogram = none\n"
+    )
+    (tmp_path / ".gitconfig").write_text(settings)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    stored = nbformat.read(ROOT / "notebooks" / f"{NAME}.ipynb", as_version=4)
+    exec(cell_with(stored.cells, "HELPER =").partition("small, place")[0], space := {})
+    space["git"]("init", "--quiet", str(tmp_path / "repository"))
+    space["git"]("commit", "--quiet", "--allow-empty", "-m", "one", cwd=tmp_path / "repository")
+    told = "protocol=https\nhost=huggingface.co\nusername=me\npassword=hf_secret\n\n"
+    command = ["git", *space["ME"], "credential", "approve"]
+    subprocess.run(command, input=told, text=True, check=True)
+    assert not (tmp_path / ".git-credentials").exists()
 
 
 # ---- the app of the Space, in a browser and from a web page

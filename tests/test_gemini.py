@@ -16,7 +16,7 @@ from helpers import media
 from PIL import Image
 from pycocotools import mask
 from pydantic import BaseModel
-from services import local
+from services import local, requests
 from training import word_error_rate
 
 MODEL = "gemini-flash-latest"
@@ -369,6 +369,7 @@ def test_what_is_no_harm_of_the_asked_kind_passes(client):
         ("note.txt", "text/plain", "Leo lives in Rome. Mia likes rice."),
         ("people.csv", "text/csv", "name,lives in\nLeo,Rome\nMia,Paris\n"),
         ("page.html", "text/html", "<title>x</title><p>Leo lives in <b>Rome</b>.</p>"),
+        ("bare.html", "text/html", "<html><head><title>x<body><p>Leo lives in Rome.</p>"),
     ],
 )
 def test_an_uploaded_document_is_read(client, tmp_path: Path, name: str, kind: str, data: str):
@@ -381,6 +382,13 @@ def test_an_uploaded_document_is_read(client, tmp_path: Path, name: str, kind: s
     client.files.delete(name=file.name)
     with pytest.raises(errors.ClientError, match="no file"):
         client.files.get(name=file.name)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0, "00:00.0"), (59.94, "00:59.9"), (59.96, "01:00.0"), (75.5, "01:15.5")]
+)
+def test_times_are_told_in_minutes_and_tenths_of_seconds(seconds: float, told: str):
+    assert requests._clock(seconds) == told
 
 
 # ---- embeddings

@@ -562,7 +562,7 @@ def test_a_picture_comes_from_an_address_within_bounds(hub):
     with pytest.raises(
         ConnectionError, match=r"missing\.png cannot be fetched \(HTTPError\): check"
     ):
-        media.image(f"{address}/missing.png")
+        media.image(f"{address}/missing.png?signature=secret")
     with pytest.raises(ValueError, match="file:///etc/passwd is no web address"):
         media.image("file:///etc/passwd")
     with pytest.raises(ValueError, match=r"^data:image/png;base64,(A{38}) is no web address"):

@@ -305,6 +305,47 @@ def test_what_was_sent_and_never_committed_is_gone_at_the_next_start(tmp_path):
     assert [file.read_bytes() for file in broken.lfs.folder.iterdir()] == [kept], "none is lost"
 
 
+def test_files_of_somebody_else_in_its_folder_stay(tmp_path):
+    held = repos.Repositories(tmp_path)
+    held.create("models", "learner/one")
+    theirs = [tmp_path / "lfs" / name for name in ("thesis.pdf", "film.part")]
+    for file in theirs:
+        file.write_bytes(b"three years")
+    repos.Repositories(tmp_path)
+    assert all(file.read_bytes() == b"three years" for file in theirs)
+
+
+def test_a_first_start_that_was_cut_off_goes_on_at_the_next(tmp_path):
+    half = repos.Repositories(tmp_path)
+    for kind, name in (("spaces", "toytown/hello"), ("datasets", "toytown/similarity")):
+        half.create(kind, name)
+    again = repos.Repositories(tmp_path)
+    shelf._filled(again, "spaces", "toytown/hello", {"app.py": b"print()"}, "The smallest Space")
+    shelf._dataset(again, "similarity")
+    for kind, name in (("spaces", "toytown/hello"), ("datasets", "toytown/similarity")):
+        found = again.find(kind, name)
+        assert found.files(found.commit_of("main"))
+
+
+def test_a_stop_that_is_asked_while_an_environment_is_made_lets_no_pip_run_on(
+    tmp_path, monkeypatch
+):
+    repositories, run = repos.Repositories(tmp_path / "hub"), subprocess.run
+    running = spaces.Spaces(repositories, "http://127.0.0.1:9", True)
+    space = running.of(repositories.create("spaces", "learner/stopped"))
+
+    def asked_meanwhile(command, **more):
+        done = run([*command[:-1], "--without-pip", command[-1]], **more)
+        running.pause(space)  # it finds no pip yet
+        return done
+
+    monkeypatch.setattr(spaces.subprocess, "run", asked_meanwhile)
+    (tmp_path / "app").mkdir()
+    with pytest.raises(spaces.BuildError, match="a stop, was asked for"):
+        running._installed(space, tmp_path, ["a-package-that-nobody-has"], space.asked)
+    assert space.installing is None
+
+
 def test_a_folder_of_an_earlier_edition_gets_what_is_on_the_shelf_now(tmp_path):
     more = tmp_path / "more/models/toytown/notes"
     more.mkdir(parents=True)

@@ -58,6 +58,9 @@ def rehearsed(hub, google, tmp_path_factory) -> tuple[Path, subprocess.Completed
     folder = tmp_path_factory.mktemp("rehearsal")
     told = {"HF_ENDPOINT": hub.address, "GEMINI_API_KEY": google.key, "HF_TOKEN": "hf_not-yours"}
     told["GOOGLE_GEMINI_BASE_URL"] = google.address
+    told["HF_HUB_CACHE"] = told["HUGGINGFACE_HUB_CACHE"] = str(
+        folder.parent / "the user's own cache"
+    )
     told["GITHUB_STEP_SUMMARY"] = str(folder.parent / "summary.md")
     ran = run("--rehearse", folder, "detector", "gemini", "listener", **told)
     return folder, ran
@@ -119,6 +122,7 @@ def test_nothing_that_is_kept_holds_a_key_or_leaves_this_cache(rehearsed, hub, g
     said = json.loads((folder / "api/gemini.json").read_text("utf-8"))
     assert any("bakery" in one["given"] for one in said["answers"])
     assert not list(folder.rglob("models--*")), "the tiny weights are gone with their own cache"
+    assert not (folder.parent / "the user's own cache").exists(), "and came into no other"
 
 
 def test_an_answer_that_repeats_a_key_is_thrown_away(tmp_path, monkeypatch):

@@ -111,11 +111,15 @@ def test_a_tag_on_a_heading_holds_up_to_the_next():
     cells += [heading("so much for it\n\n### Within"), new_code_cell("left out")]
     cells += [heading("## Second", "path-90"), new_code_cell("second")]
     cells += [heading("## Third"), new_code_cell("never")]
+    cells += [heading("so much for that, too\n\n## Last", "path-50"), new_code_cell("last")]
     notebook = new_notebook(cells=cells)
-    for minutes, wanted in ((50, "setup first"), (90, "setup first second")):
+    for minutes, wanted in ((50, "setup first last"), (90, "setup first second last")):
         shown = needs.on_path(notebook, minutes)
         assert " ".join(cell.source for cell in shown if cell.cell_type == "code") == wanted
         assert cells[5] in shown, "words that belong to a section go with it"
+        words = [cell.source for cell in shown if cell.cell_type == "markdown"]
+        assert "so much for it" in words
+        assert "## Last" in words, "and words about what is left out stay away"
 
 
 @each_notebook

@@ -725,6 +725,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--smoke", action="store_true", help="a few steps of each, to try it")
     parser.add_argument("--ship", action="store_true", help=SHIP)
     args = parser.parse_args(arguments)
+    sys.stdout.reconfigure(errors="replace")  # a file on Windows may lack ≥ and ✗
     if unknown := [role for role in args.roles if role not in ROLES]:
         parser.error(f"there is no recipe for {', '.join(unknown)}; there are {', '.join(ROLES)}")
     if args.ship and args.smoke:
