@@ -153,7 +153,7 @@ def test_what_cannot_be_written_is_told_of_one_notebook_and_the_report_still_com
     def executed(path: Path) -> Run:
         return Run(path.stem, new_notebook(), error="code cell 1: oh" if "2" in path.stem else "")
 
-    def full(run: Run) -> None:
+    def full(run: Run, made: set[str]) -> None:
         if "3" not in run.name:
             raise OSError(28, "No space left on device")
 
