@@ -104,7 +104,7 @@ def test_a_bad_input_gets_a_reason_and_the_next_visitor_an_answer(said):
 
 
 def test_a_death_is_an_error_for_all_and_the_hub_says_which(said):
-    assert re.search(r"who was waiting: \w*Error", said)
+    assert "who asked it to leave: an error\nwho was waiting: an error\n" in said
     assert re.search(r"who comes next: 503 .*RUNTIME_ERROR.*exit code 1", said)
     assert "its last line: The app ended with exit code 1." in said
     assert "started again: RUNNING" in said

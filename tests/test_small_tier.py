@@ -61,7 +61,6 @@ SHORTER = {  # loops that repeat the same calls: fewer rounds show as much here
     'rows = letters[letters["split"] == split]': 'rows = letters[letters["split"] == split][-3:]',
     "visitors, answers=24)": "visitors, answers=4)",
     "enumerate(tqdm(scenes))]": "enumerate(scenes.select(range(4)))]",
-    "for seed in range(5)": "for seed in range(2)",
 }
 
 
