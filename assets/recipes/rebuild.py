@@ -613,9 +613,8 @@ def _ended(training: Training) -> str | None:
             f"{states} (process {number}): wait for it, or stop it"
         )
     if training.process.returncode:
-        last = [
-            line for line in training.log.read_text("utf-8", "replace").splitlines() if line.strip()
-        ][-1:]
+        said = training.log.read_text("utf-8", "replace").splitlines()
+        last = [line for line in said if line.strip()][-1:]
         return f"failed ({''.join(last)[:200]}); {training.log} has it all"
     try:
         line = result(training)

@@ -150,9 +150,8 @@ def _filled(
     branch: str = "",
 ) -> Repository:
     found = repositories.find(kind, name)
-    if (
-        found and found.refs()
-    ):  # in a folder that a Hub has used before, perhaps with another edition of the course
+    # In a folder that a Hub has used before, perhaps with another edition of the course.
+    if found and found.refs():
         there = found.files(found.commit_of(MAIN))
         here = {path: Blob.from_string(content).id.decode() for path, content in files.items()}
         if here != {path: file.oid for path, file in there.items()}:

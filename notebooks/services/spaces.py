@@ -411,8 +411,7 @@ class Spaces:
         while time.monotonic() < until:
             if (code := version.process.poll()) is not None:
                 raise BuildError(f"The app ended with exit code {code}.", "RUNTIME_ERROR")
-            if turn != space.asked or self.closed.is_set():
-                raise BuildError("Another version, or a stop, was asked for.", "STOPPED")
+            self._still_wanted(space, turn)
             # Not by urllib: it would ask a proxy of the environment, and follow where it is sent.
             connection = http.client.HTTPConnection(HERE, version.port, timeout=5)
             try:
