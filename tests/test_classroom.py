@@ -187,7 +187,7 @@ def test_nobody_elses_folder_is_emptied(name, fill, tmp_path, capsys):
 
 
 def test_the_course_itself_is_no_place_and_a_folder_in_it_is_not_copied_into_itself(
-    tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch
 ):
     for name in ("requirements.txt", "notebooks/1.ipynb", "stick/course/old.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
