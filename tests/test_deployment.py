@@ -40,7 +40,8 @@ def test_the_space_says_what_the_notebook_said_and_http_by_hand_says_it_too(cell
 
 
 def test_it_goes_through_the_stages_to_running(said):
-    assert int(re.search(r"^RUNNING after [\d.]+ s; (\d) stages seen$", said, re.M)[1]) >= 2
+    stages = re.search(r"^RUNNING after [\d.]+ s; seen: (.+)$", said, re.M)[1].split(" → ")
+    assert len(stages) >= 2 and stages[-1] == "RUNNING"
     assert "Requirement already satisfied: transformers==5.23.0" in said
 
 
@@ -111,9 +112,9 @@ def test_a_death_is_an_error_for_all_and_the_hub_says_which(said):
 
 
 def test_a_nap_ends_with_the_next_visitor_who_is_held_or_told_to_ask_again(said):
-    told = re.search(r"SLEEPING\n(\d+) after [\d.]+ s; (\d+) of (\d+) before it were 503", said)
+    told = re.search(r"SLEEPING\n(\d+) after [\d.]+ s; tries: (\d+), with 503: (\d+)", said)
     assert told[1] == "200"
-    assert told[2] == told[3]
+    assert int(told[2]) - int(told[3]) == 1  # each of the others was asked to come again
 
 
 def test_two_processes_divide_the_pictures(said):
