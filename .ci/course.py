@@ -33,14 +33,13 @@ from urllib.parse import quote, unquote
 import nbformat
 import needs
 import psutil
-from files import asked_for, write
+from files import LAST, asked_for, write
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from outputs import WIDGET, code_cells, differences, outputs, tags, text
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS, BUILD = ROOT / "notebooks", ROOT / "build"
-LAST = ROOT / "assets" / "recipes" / "Build_an_LLM.ipynb"  # it stands with the recipes
 CELL_TIMEOUT = 1800  # seconds; on the small and full tiers a cell may download a checkpoint first
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import nbformat
+from files import LAST
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
@@ -49,7 +50,7 @@ def write_pages(notebooks: Path, folder: Path) -> int:
     for old in folder.glob("*.html"):
         old.unlink()
     rows = []
-    last = notebooks.parent.glob("assets/recipes/Build_an_LLM.ipynb")
+    last = notebooks.parent.glob(f"assets/recipes/{LAST.name}")
     for path in [*sorted(notebooks.glob("*.ipynb")), *last]:
         notebook = nbformat.read(path, as_version=4)
         (folder / f"{path.stem}.html").write_text(page(notebook, path), encoding="utf-8")
