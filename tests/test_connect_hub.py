@@ -39,14 +39,15 @@ def small(hub: local.Local, **more: str) -> dict[str, str]:
     return {"CI": "", "COURSE_TIER": "small", "HF_ENDPOINT": hub.address} | more
 
 
-def test_on_micro_it_is_this_machine_whatever_token_there_is(hub, tmp_path):
+def test_on_micro_it_is_this_machine_whatever_token_and_settings_there_are(hub, tmp_path):
     code = (
         "hub = connect(); print(hub); print(hub.real, os.environ['HF_TOKEN'] == hub.token)\n"
         "print(os.environ['HF_ENDPOINT'] == hub.address, os.environ['HF_HOME'])\n"
         "from huggingface_hub import HfApi, constants\n"
         "print(HfApi().whoami()['name'], constants.ENDPOINT == hub.address)\n"
     )
-    said = connected(code, HF_TOKEN=TOKEN, HF_HOME=str(tmp_path)).splitlines()
+    theirs = {"HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
+    said = connected(code, **theirs, TRANSFORMERS_OFFLINE="1").splitlines()
     assert said[0].startswith("this machine, at http://127.0.0.1:")
     assert said[1] == "False True"
     assert said[2].startswith("True ")
