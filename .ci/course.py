@@ -291,6 +291,12 @@ def main() -> int:
         if os.environ.get("COURSE_TIER", "micro") != "micro":
             parser.error("stored outputs are those of the micro tier: unset COURSE_TIER")
         os.environ |= {"COURSE_TIER": "micro", "CI": "true"}  # as in the tests that compare them
+    if not options.stress:  # now, not when all have run
+        try:
+            BUILD.mkdir(exist_ok=True)
+            tempfile.TemporaryFile(dir=BUILD).close()
+        except OSError as problem:
+            parser.error(f"nothing can be written in {BUILD}: {problem.strerror}")
     share_cores(options.jobs)
     made = {path.stem for path in [*paths, *BUILD.glob("*.html")]}
     work = paths * max(1, options.stress)

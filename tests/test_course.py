@@ -175,6 +175,14 @@ def test_what_cannot_be_written_is_told_of_one_notebook_and_the_report_still_com
     assert [measured[name]["ok"] for name in NOTEBOOKS] == [False, False, True]
 
 
+def test_where_no_page_can_be_written_nothing_is_run(course):
+    (course.folder / "build").touch()
+    run = course("1")
+    assert run.returncode == 2
+    assert f"nothing can be written in {course.folder / 'build'}: " in run.stderr
+    assert "[1/1]" not in run.stdout and "Traceback" not in run.stderr
+
+
 def test_store_is_refused_on_another_tier(course):
     run = course("--store", COURSE_TIER="full")
     assert run.returncode == 2
