@@ -330,8 +330,8 @@ def test_a_newer_course_replaces_what_nobody_changed_and_only_that(tmp_path, cap
 def test_a_course_of_an_installer_that_kept_no_record_is_taken_for_the_learners(tmp_path, capsys):
     course, place = tmp_path / "course", tmp_path / "a learner's course"
     for folder, edition in ((course, "new"), (place, "old")):
-        folder.mkdir()
-        for name in ("one.ipynb", "one.py", "requirements.txt"):
+        (folder / ".ci").mkdir(parents=True)
+        for name in ("one.ipynb", "one.py", "requirements.txt", ".ci/environment.py"):
             (folder / name).write_text(edition)
     install.copy(course, place)
     assert (place / "one.ipynb").read_text() == "old"
@@ -389,6 +389,19 @@ def test_a_folder_of_somebody_elses_is_left_alone(folder, tmp_path):
     assert refused.returncode == 1
     assert "is another folder" in refused.stderr
     assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
+
+
+def test_a_project_of_somebody_elses_with_requirements_of_its_own_is_left_alone(tmp_path):
+    course, theirs = tmp_path / "course", tmp_path / "theirs"
+    for folder in (course, theirs):
+        folder.mkdir()
+        for name in ("README.md", "requirements.txt"):
+            (folder / name).write_text(folder.name)
+    with pytest.raises(OSError, match="is another folder"):
+        install.copy(course, theirs)
+    assert {path.read_text() for path in theirs.iterdir()} == {"theirs"}
+    (theirs / "requirements.txt").write_text("course")  # a copy that was cut off after this one
+    install.copy(course, theirs)
 
 
 def test_a_copy_that_was_interrupted_goes_on(folder, tmp_path, monkeypatch):
