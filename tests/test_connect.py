@@ -127,6 +127,7 @@ def test_a_cell_that_is_interrupted_while_it_starts_one_leaves_none_running(monk
         process.stdout = types.SimpleNamespace(readline=interrupted)
         return process
 
+    monkeypatch.setattr(checkpoints, "_current", Tier("micro", "a test asks for it", named=True))
     monkeypatch.setattr(subprocess, "Popen", begin)
     with pytest.raises(KeyboardInterrupt):
         local.start("gemini")

@@ -148,8 +148,8 @@ def test_the_quiz_before_and_after_comes_as_a_sheet_without_answers(folder, tmp_
 
 @pytest.mark.parametrize("into", ["notebooks", "assets/../notebooks", "assets/recipes"])
 def test_it_is_not_laid_over_the_notebooks_with_their_answers(into, tmp_path, monkeypatch, capsys):
-    for path in ("notebooks/1. One.ipynb", "assets/recipes/Last.ipynb"):
-        (tmp_path / path).parent.mkdir(parents=True)
+    for path in ("notebooks/1. One.ipynb", "notebooks/2. Two.ipynb", "assets/recipes/Last.ipynb"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(new_notebook(cells=[new_code_cell("answer = 42")]), tmp_path / path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.ipynb")}
     monkeypatch.setattr(handout, "ROOT", tmp_path)

@@ -315,7 +315,6 @@ def test_a_journal_can_be_written_before_anything_is_trained(tmp_path: Path, cap
     command = [f"--build={tmp_path / 'build'}", "--smoke", "chatbot"]
     assert rebuild.main([*command, f"--journal={journal}"]) == 0
     assert journal.parent.is_dir()
-    assert journal.read_text() == "", "and a file that tells of nothing yet"
     monkeypatch.setattr(rebuild, "rebuild", lambda *_: pytest.fail("it trains"))
     (tmp_path / "file").touch()
     for wrong in (tmp_path / "file" / "rebuild.jsonl", tmp_path):
