@@ -42,6 +42,8 @@ MACHINES = {
 PYTHONS = ("3.11", "3.12", "3.13")
 NEEDED_GB = 1  # a machine's packages, for each Python; measured: 0.58 to 0.71, torch kept twice
 MADE_HERE = ".course-classroom"  # lies in each folder that was filled here
+INSTALLERS = ("install.py", "install.sh", "install.bat")
+FILLED = ("course", "wheels", "fallback", "README.md", *INSTALLERS)  # a run replaces these
 AT_A_TIME = 8  # packages that one pip fetches: an interruption loses no more than these
 # In a network namespace of its own even the loopback is down; this switches it on, then goes on.
 LOOPBACK_UP = (
@@ -271,8 +273,8 @@ def copy_course(folder: Path, requirements: Path) -> None:
             path.unlink()
     for name in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-    shutil.copy(requirements, folder / "requirements.txt")
+        shutil.copyfile(ROOT / name, folder / name)  # not its mode: the course may be read-only
+    shutil.copyfile(requirements, folder / "requirements.txt")
     print(f"  course: {len(files)} files, {size(folder):,.0f} MB")
 
 
@@ -288,7 +290,8 @@ def size(folder: Path) -> float:
 
 def check_disk(folder: Path, targets: list[Target]) -> None:
     """Raise OSError where the packages do not fit."""
-    needed = NEEDED_GB * len(targets) + 0.3 - size(folder) / 1e3
+    here = sum(size(folder / name) for name in FILLED)  # not what somebody else keeps beside it
+    needed = NEEDED_GB * len(targets) + 0.3 - here / 1e3
     place = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(place).free / 1e9
     if free < needed:
@@ -303,7 +306,7 @@ def check_place(folder: Path) -> None:
     if folder.resolve() == ROOT:
         raise OSError(f"{folder} is the course itself. Choose another folder with --to.")
     ours = any((folder / name).is_file() for name in (MADE_HERE, "classroom.json"))
-    for place in (folder / name for name in ("course", "wheels", "fallback")):
+    for place in (folder / name for name in FILLED):
         if not ours and place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise OSError(f"{place} is somebody else's. Move it away, or choose another --to.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -388,8 +391,8 @@ def main(arguments: list[str] | None = None) -> int:
         held = {}
         for target in targets:
             held.setdefault(target.system, []).append(target.python)
-        for name in ("install.py", "install.sh", "install.bat"):
-            shutil.copy(Path(__file__).parent / "installer" / name, folder / name)
+        for name in INSTALLERS:
+            shutil.copyfile(Path(__file__).parent / "installer" / name, folder / name)
         write(folder / "classroom.json", json.dumps({"wheels": held}, indent=2) + "\n")
         write(folder / "README.md", "".join(readme(targets, folder, pages)))
         print(

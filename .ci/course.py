@@ -26,21 +26,21 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import nbformat
 import needs
 import psutil
-from files import asked_for, write
+from files import LAST, asked_for, relinked, write
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from outputs import WIDGET, code_cells, differences, outputs, tags, text
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS, BUILD = ROOT / "notebooks", ROOT / "build"
-LAST = ROOT / "assets" / "recipes" / "Build_an_LLM.ipynb"  # it stands with the recipes
 CELL_TIMEOUT = 1800  # seconds; on the small and full tiers a cell may download a checkpoint first
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -205,22 +205,10 @@ def store(run: Run) -> None:
     write_notebook(path, run.notebook)
 
 
-def relinked(markdown: str, folder: Path, suffix: str, made: set[str]) -> str:
-    """Markdown of a notebook in `folder`, whose links hold in build/.
-
-    `made`: the notebooks that are there; they end with `suffix`.
-    """
-
-    def replaced(found: re.Match) -> str:
-        place, mark, anchor = found[1].partition("#")
-        file = folder / unquote(place)
-        if not file.exists():  # code that looks like a link
-            return found[0]
-        if file.suffix == ".ipynb" and file.stem in made:
-            return f"]({quote(file.stem)}{suffix}{mark}{anchor})"
-        return f"]({quote(Path(os.path.relpath(file, BUILD)).as_posix())}{mark}{anchor})"
-
-    return re.sub(r"\]\((?![a-z][a-z0-9+.-]*:|[#/])([^)\s]+)\)", replaced, markdown)
+def address(suffix: str, made: set[str], file: Path) -> str:
+    """A file's address in build/; `made`: the notebooks that are there, which end with `suffix`."""
+    here = file.suffix == ".ipynb" and file.stem in made
+    return quote(file.stem + suffix if here else Path(os.path.relpath(file, BUILD)).as_posix())
 
 
 def publish(run: Run, made: set[str]) -> None:
@@ -232,7 +220,7 @@ def publish(run: Run, made: set[str]) -> None:
         versions[suffix] = copy.deepcopy(run.notebook)
         for cell in versions[suffix].cells:
             if cell.cell_type == "markdown":
-                cell.source = relinked(cell.source, folder, suffix, made)
+                cell.source = relinked(cell.source, folder, partial(address, suffix, made))
     write_notebook(BUILD / f"{run.name}.ipynb", versions[".ipynb"])
     exporter, title = HTMLExporter(require_js_url=""), {"metadata": {"name": run.name}}
     page, _ = exporter.from_notebook_node(versions[".html"], title)
@@ -292,6 +280,12 @@ def main() -> int:
         if os.environ.get("COURSE_TIER", "micro") != "micro":
             parser.error("stored outputs are those of the micro tier: unset COURSE_TIER")
         os.environ |= {"COURSE_TIER": "micro", "CI": "true"}  # as in the tests that compare them
+    if not options.stress:  # now, not when all have run
+        try:
+            BUILD.mkdir(exist_ok=True)
+            tempfile.TemporaryFile(dir=BUILD).close()
+        except OSError as problem:
+            parser.error(f"nothing can be written in {BUILD}: {problem.strerror}")
     share_cores(options.jobs)
     made = {path.stem for path in [*paths, *BUILD.glob("*.html")]}
     work = paths * max(1, options.stress)

@@ -8,11 +8,13 @@ import base64
 import html
 import io
 import mimetypes
+import os
 import re
 from pathlib import Path
 from urllib.parse import quote
 
 import nbformat
+from files import LAST, relinked
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
@@ -49,7 +51,7 @@ def write_pages(notebooks: Path, folder: Path) -> int:
     for old in folder.glob("*.html"):
         old.unlink()
     rows = []
-    last = notebooks.parent.glob("assets/recipes/Build_an_LLM.ipynb")
+    last = notebooks.parent.glob(f"assets/recipes/{LAST.name}")
     for path in [*sorted(notebooks.glob("*.ipynb")), *last]:
         notebook = nbformat.read(path, as_version=4)
         (folder / f"{path.stem}.html").write_text(page(notebook, path), encoding="utf-8")
@@ -66,23 +68,18 @@ def write_pages(notebooks: Path, folder: Path) -> int:
 
 def page(notebook: NotebookNode, path: Path) -> str:
     """Return one notebook, as it was executed, as a page that loads nothing."""
+    course = next(folder for folder in path.parents if (folder / "notebooks").is_dir())
+
+    def address(file: Path) -> str:
+        if file.suffix == ".ipynb" or file.name == "glossary.md":  # there is a page of it
+            return quote(f"{file.stem}.html")
+        return quote(f"../course/{Path(os.path.relpath(file, course)).as_posix()}")
+
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = self_contained(cell.source, path.parent)
+            cell.source = relinked(self_contained(cell.source, path.parent), path.parent, address)
     exporter = HTMLExporter(raw_template=TEMPLATE)
-    text, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
-    if path.parent.name == "recipes":  # what lies beside it is in the course's own folder
-        text = re.sub(r'href="(\w+\.py)"', r'href="../course/assets/recipes/\1"', text)
-        text = text.replace('href="../checkpoints/', 'href="../course/assets/checkpoints/')
-    # Links between pages lead to pages.
-    text = re.sub(
-        r'href="(?:(?:\.\./)+(?:assets/)?)?glossary\.md(#[^"]*)?"', r'href="glossary.html\1"', text
-    )
-    return re.sub(
-        r'href="(?:(?:\.\./)+(?:notebooks|assets/recipes)/)?([^":/]+)\.ipynb(#[^"]*)?"',
-        r'href="\1.html\2"',
-        text,
-    )
+    return exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})[0]
 
 
 def self_contained(markdown: str, folder: Path) -> str:

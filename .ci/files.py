@@ -1,11 +1,17 @@
-"""Writing a file so that nobody sees half of it, and choosing notebooks by name.
+"""Writing a file so that nobody sees half of it, choosing notebooks by name, mending their links.
 
 Standard library only: `.ci/record.py` runs where nothing is installed.
 """
 
+import re
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from urllib.parse import unquote
+
+# The twelfth notebook stands with the recipes.
+LAST = Path(__file__).resolve().parents[1] / "assets" / "recipes" / "Build_an_LLM.ipynb"
+LINK = re.compile(r"\]\((?![a-z][a-z0-9+.-]*:|[#/])([^)\s]+)\)")  # to a file, in Markdown
 
 
 def write(path: Path, content: str) -> None:
@@ -44,3 +50,14 @@ def asked_for(parser: ArgumentParser, paths: Iterable[Path], names: Sequence[str
         return named(paths, names)
     except ValueError as problem:
         parser.error(str(problem))
+
+
+def relinked(markdown: str, folder: Path, address: Callable[[Path], str]) -> str:
+    """Markdown of a page in `folder`, whose links to files lead where `address` says."""
+
+    def replaced(found: re.Match) -> str:
+        place, mark, anchor = found[1].partition("#")
+        file = folder / unquote(place)  # none where code looks like a link
+        return f"]({address(file)}{mark}{anchor})" if file.exists() else found[0]
+
+    return LINK.sub(replaced, markdown)

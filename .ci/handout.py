@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 import nbformat
-from files import asked_for, write
+from files import LAST, asked_for, write
 from nbformat import NotebookNode
 from outputs import tags
 
@@ -67,9 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--outputs", action="store_true", help="keep the stored outputs")
     parser.add_argument("--into", type=Path, default=ROOT / "build" / "handout")
     options = parser.parse_args(arguments)
-    last = ROOT / "assets" / "recipes" / "Build_an_LLM.ipynb"
-    paths = [*sorted((ROOT / "notebooks").glob("*.ipynb")), last]
+    paths = [*sorted((ROOT / "notebooks").glob("*.ipynb")), LAST]
     wanted = asked_for(parser, paths, options.names)
+    if options.into.is_dir() and any(options.into.samefile(path.parent) for path in wanted):
+        parser.error(f"--into {options.into} would overwrite the notebooks with their answers")
     for path in wanted:
         notebook = handout(nbformat.read(path, as_version=4), options.outputs)
         write(options.into / path.name, nbformat.writes(notebook).rstrip("\n") + "\n")
@@ -79,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{QUIZ}: the sheet for the class, without answers.")
     print(f"{len(wanted)} notebooks without answers in {options.into}.")
     print("Lay them over those in the folder `notebooks` of the copy that the class gets,")
-    print(f"and {last.name} over the one in `assets/recipes`.")
+    print(f"and {LAST.name} over the one in `assets/recipes`.")
     return 0
 
 

@@ -48,6 +48,7 @@ SAME = (
 )  # else it is a new one
 # The README's place for one sentence, which is there as long as there is a record.
 PLACE = "<!-- .ci/record.py: what the real ones answered -->"
+REHEARSAL = "# A rehearsal: these are no real results"
 LINK = "What they answered in our last record is [here](assets/real/README.md)."
 
 
@@ -191,7 +192,7 @@ def page(records: Iterable[dict]) -> str:
         "Written by `.ci/record.py`: edits are lost."
     )
     if any(record.get("rehearsal") for record in records):
-        title = "# A rehearsal: these are no real results"
+        title = REHEARSAL
         about = "Tiny checkpoints with random weights stood in on a local Hub."
     parts = [title, about]
     for tier in ("small", "full", "api"):
@@ -281,18 +282,30 @@ def main() -> int:
     readme = None if options.rehearse else ROOT / "README.md"
     rows: list[tuple[str, str, dict]] = []
     try:
+        if options.rehearse:
+            begin_rehearsal(real)
         if options.page:
             print(f"{publish(real, readme)} records")
         else:
             rows = record_all(options.roles or list(CELLS), options.tier, real, hub_home)
             publish(real, readme)
-    except ValueError as problem:
+    except (OSError, ValueError) as problem:
         print(problem, file=sys.stderr)
         return 1
     finally:
         if hub_home:
             shutil.rmtree(hub_home, ignore_errors=True)
     return int(any(not record and not became.startswith("skipped") for _, became, record in rows))
+
+
+def begin_rehearsal(folder: Path) -> None:
+    """Mark a folder as a rehearsal's, to know it again; ValueError where it is somebody else's."""
+    page = folder / "README.md"
+    if page.is_file() and page.read_text("utf-8", errors="replace").startswith(REHEARSAL):
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} holds something else than a rehearsal: choose another.")
+    write(page, f"{REHEARSAL}\n")
 
 
 def record_all(
@@ -315,4 +328,7 @@ def record_all(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. Run it again.")

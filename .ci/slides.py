@@ -28,7 +28,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import nbformat
-from files import asked_for, write
+from files import LAST, asked_for, write
 from jinja2 import Environment, FileSystemLoader
 from nbformat import NotebookNode
 from needs import on_path
@@ -394,7 +394,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
     if not options.path:  # the twelfth has none
-        paths.append(ROOT / "assets" / "recipes" / "Build_an_LLM.ipynb")
+        paths.append(LAST)
     wanted = asked_for(parser, paths, options.names)
     for path in wanted:
         start = time.perf_counter()

@@ -27,15 +27,17 @@ ROOT = Path(__file__).resolve().parent.parent
 OFFLINE = Path(__file__).resolve().parent / "offline"
 sys.path[:0] = [str(ROOT / "notebooks"), str(ROOT / ".ci"), str(ROOT / "tests")]
 
+from record import CACHES
+
 # Nothing of the person who runs the tests may decide how they end: no key, proxy, cache or tier.
 THEIRS = """
-HF_ENDPOINT HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_HUB_OFFLINE COURSE_REPOSITORY MPLBACKEND
-HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_DATASETS_CACHE HF_XET_CACHE
+HF_ENDPOINT HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_HUB_OFFLINE TRANSFORMERS_OFFLINE
+COURSE_REPOSITORY MPLBACKEND
 GOOGLE_API_KEY GEMINI_API_KEY GOOGLE_GEMINI_BASE_URL
 GOOGLE_GENAI_USE_VERTEXAI GOOGLE_GENAI_USE_ENTERPRISE
 HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy
 """
-for variable in THEIRS.split():
+for variable in (*CACHES, *THEIRS.split()):
     os.environ.pop(variable, None)
 os.environ |= {
     "COURSE_TIER": "micro",

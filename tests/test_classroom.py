@@ -175,6 +175,17 @@ def test_too_little_disk_is_noticed_before_anything_is_fetched(fill, tmp_path, c
     assert not (tmp_path / "build/class room").exists()
 
 
+def test_only_what_was_filled_here_counts_as_disk_that_need_not_be_free(tmp_path, monkeypatch):
+    target = [classroom.Target("linux", "3.11")]  # 1.3 GB
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1.295e9}))
+    (tmp_path / "holidays.mp4").write_bytes(bytes(10_000_000))
+    with pytest.raises(OSError, match=r"has 1\.3 GB free"):
+        classroom.check_disk(tmp_path, target)
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "holidays.mp4").rename(tmp_path / "wheels/torch.whl")
+    classroom.check_disk(tmp_path, target)
+
+
 @pytest.mark.parametrize("name", ["course", "wheels", "fallback"])
 def test_nobody_elses_folder_is_emptied(name, fill, tmp_path, capsys):
     theirs = tmp_path / "build/class room" / name / "thesis.html"
@@ -184,6 +195,25 @@ def test_nobody_elses_folder_is_emptied(name, fill, tmp_path, capsys):
         fill("--platform", "linux", "--python", "3.11")
     assert f"{name} is somebody else's. Move it away" in capsys.readouterr().err
     assert theirs.read_text() == "three years"
+
+
+@pytest.mark.parametrize("name", ["README.md", "install.sh"])
+def test_nobody_elses_file_is_overwritten(name, fill, tmp_path, capsys):
+    theirs = tmp_path / "build/class room" / name
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("three years")
+    with pytest.raises(AssertionError):
+        fill("--platform", "linux", "--python", "3.11")
+    assert f"{name} is somebody else's. Move it away" in capsys.readouterr().err
+    assert [path.name for path in theirs.parent.iterdir()] == [name]
+    assert theirs.read_text() == "three years"
+
+
+def test_a_folder_that_was_filled_here_is_filled_again(tmp_path):
+    classroom.check_place(tmp_path)
+    for name in ("README.md", "install.sh"):
+        (tmp_path / name).touch()
+    classroom.check_place(tmp_path)
 
 
 def test_the_course_itself_is_no_place_and_a_folder_in_it_is_not_copied_into_itself(
@@ -198,6 +228,18 @@ def test_the_course_itself_is_no_place_and_a_folder_in_it_is_not_copied_into_its
     classroom.copy_course(tmp_path / "stick/course", tmp_path / "requirements.txt")
     copied = {p.relative_to(tmp_path / "stick").as_posix() for p in tmp_path.glob("stick/**/*.*")}
     assert copied == {"course/requirements.txt", "course/notebooks/1.ipynb"}
+
+
+def test_a_course_that_is_read_only_is_copied_into_files_that_can_be_written(tmp_path, monkeypatch):
+    course, place = tmp_path / "course", tmp_path / "class room/course"
+    course.mkdir()
+    for name in ("README.md", "requirements.txt"):
+        (course / name).touch()
+        (course / name).chmod(0o444)
+    monkeypatch.setattr(classroom, "ROOT", course)
+    for _ in range(2):
+        classroom.copy_course(place, course / "requirements.txt")
+    assert all(path.stat().st_mode & 0o200 for path in place.iterdir())
 
 
 def test_an_archive_of_the_course_serves_as_well_as_a_clone(tmp_path, monkeypatch):
@@ -288,8 +330,8 @@ def test_a_newer_course_replaces_what_nobody_changed_and_only_that(tmp_path, cap
 def test_a_course_of_an_installer_that_kept_no_record_is_taken_for_the_learners(tmp_path, capsys):
     course, place = tmp_path / "course", tmp_path / "a learner's course"
     for folder, edition in ((course, "new"), (place, "old")):
-        folder.mkdir()
-        for name in ("one.ipynb", "one.py", "requirements.txt"):
+        (folder / ".ci").mkdir(parents=True)
+        for name in ("one.ipynb", "one.py", "requirements.txt", ".ci/environment.py"):
             (folder / name).write_text(edition)
     install.copy(course, place)
     assert (place / "one.ipynb").read_text() == "old"
@@ -347,6 +389,19 @@ def test_a_folder_of_somebody_elses_is_left_alone(folder, tmp_path):
     assert refused.returncode == 1
     assert "is another folder" in refused.stderr
     assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
+
+
+def test_a_project_of_somebody_elses_with_requirements_of_its_own_is_left_alone(tmp_path):
+    course, theirs = tmp_path / "course", tmp_path / "theirs"
+    for folder in (course, theirs):
+        folder.mkdir()
+        for name in ("README.md", "requirements.txt"):
+            (folder / name).write_text(folder.name)
+    with pytest.raises(OSError, match="is another folder"):
+        install.copy(course, theirs)
+    assert {path.read_text() for path in theirs.iterdir()} == {"theirs"}
+    (theirs / "requirements.txt").write_text("course")  # a copy that was cut off after this one
+    install.copy(course, theirs)
 
 
 def test_a_copy_that_was_interrupted_goes_on(folder, tmp_path, monkeypatch):
@@ -456,11 +511,12 @@ def test_the_pages_load_nothing_and_play_their_sounds(pages, open_page):
     assert all(duration > 0.5 and now > 0 for duration, now in played)
 
 
-def test_every_link_of_the_last_notebooks_page_leads_to_a_page_or_into_the_courses_folder():
-    path = ROOT / "assets/recipes/Build_an_LLM.ipynb"
+@pytest.mark.parametrize("path", [ROOT / "notebooks/2.2. Embeddings.ipynb", fallback.LAST])
+def test_every_link_of_a_page_leads_to_a_page_or_into_the_courses_folder(path):
     text = fallback.page(nbformat.read(path, as_version=4), path)
     links = set(re.findall(r'href="(?![a-z][a-z0-9+.-]*:|#)([^"#]+)', text))
-    assert {"glossary.html", "../course/assets/recipes/building.py"} <= links
+    assert "glossary.html" in links
+    assert ("../course/assets/recipes/building.py" in links) == (path == fallback.LAST)
     for link in links:
         if link.startswith("../course/"):
             assert (ROOT / unquote(link.removeprefix("../course/"))).is_file(), link

@@ -1,5 +1,6 @@
 """Who answers chapter 1: this machine or Google, with which key, and that no key is shown."""
 
+import subprocess
 import sys
 import types
 
@@ -112,6 +113,25 @@ def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(RuntimeError, match="SmolLM2-135M-Instruct"):
         local.start("gemini")
+
+
+def test_a_cell_that_is_interrupted_while_it_starts_one_leaves_none_running(monkeypatch):
+    started, popen = [], subprocess.Popen
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    def begin(*arguments: object, **options: object) -> types.SimpleNamespace:
+        started.append(popen(*arguments, **options))
+        process = types.SimpleNamespace(stdin=started[0].stdin, kill=started[0].kill)
+        process.stdout = types.SimpleNamespace(readline=interrupted)
+        return process
+
+    monkeypatch.setattr(checkpoints, "_current", Tier("micro", "a test asks for it", named=True))
+    monkeypatch.setattr(subprocess, "Popen", begin)
+    with pytest.raises(KeyboardInterrupt):
+        local.start("gemini")
+    assert started[0].wait(10) != 0
 
 
 @pytest.mark.parametrize("name", connecting.OTHER_PLATFORM)

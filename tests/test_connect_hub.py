@@ -39,18 +39,22 @@ def small(hub: local.Local, **more: str) -> dict[str, str]:
     return {"CI": "", "COURSE_TIER": "small", "HF_ENDPOINT": hub.address} | more
 
 
-def test_on_micro_it_is_this_machine_whatever_token_there_is(hub, tmp_path):
+def test_on_micro_it_is_this_machine_whatever_token_and_settings_there_are(hub, tmp_path):
     code = (
         "hub = connect(); print(hub); print(hub.real, os.environ['HF_TOKEN'] == hub.token)\n"
         "print(os.environ['HF_ENDPOINT'] == hub.address, os.environ['HF_HOME'])\n"
         "from huggingface_hub import HfApi, constants\n"
+        "from huggingface_hub.utils import build_hf_headers\n"
         "print(HfApi().whoami()['name'], constants.ENDPOINT == hub.address)\n"
+        "print(build_hf_headers().get('authorization') == f'Bearer {hub.token}')\n"
     )
-    said = connected(code, HF_TOKEN=TOKEN, HF_HOME=str(tmp_path)).splitlines()
+    theirs = {"HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
+    said = connected(code, **theirs, TRANSFORMERS_OFFLINE="1").splitlines()
     assert said[0].startswith("this machine, at http://127.0.0.1:")
     assert said[1] == "False True"
     assert said[2].startswith("True ")
     assert said[3] == "learner True"
+    assert said[4] == "True", "unasked, the clients show its token"
     assert TOKEN not in "\n".join(said)
     assert str(tmp_path) not in said[2], "a cache of its own"
     assert not os.path.exists(said[2].split()[1]), "which ends with the session"  # noqa: PTH110

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,7 +18,7 @@ import files
 import nbformat
 import psutil
 import pytest
-from course import BUILD, LAST, Run, longest_first, main, relinked, report
+from course import BUILD, LAST, Run, address, longest_first, main, relinked, report
 from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,7 +103,8 @@ def test_links_hold_in_the_folder_of_the_executed_pages(path):
     links = set()
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "markdown":
-            moved = relinked(cell.source, path.parent, ".html", {path.stem for path in ALL})
+            there = partial(address, ".html", {path.stem for path in ALL})
+            moved = relinked(cell.source, path.parent, there)
             links |= set(re.findall(r"\]\((?![a-z][a-z0-9+.-]*:|#)([\w./%-]+)", moved))
     assert "../assets/glossary.md" in links
     for link in map(unquote, links):
@@ -113,7 +115,8 @@ def test_a_notebook_that_did_not_run_is_linked_where_it_lies():
     markdown = "[next](2.3.%20Zero_Shot_Audio_Classification.ipynb#recap)"
     place = ROOT / "notebooks"
     told = "../notebooks/2.3.%20Zero_Shot_Audio_Classification.ipynb#recap"
-    assert relinked(markdown, place, ".html", {"2.2. Embeddings"}) == f"[next]({told})"
+    there = partial(address, ".html", {"2.2. Embeddings"})
+    assert relinked(markdown, place, there) == f"[next]({told})"
 
 
 def test_store_writes_the_outputs_of_a_clean_run_and_of_no_other(course):
@@ -173,6 +176,14 @@ def test_what_cannot_be_written_is_told_of_one_notebook_and_the_report_still_com
     assert "1 of 3 runs ok" in said
     measured = json.loads((tmp_path / "build/measured.json").read_text("utf-8"))["notebooks"]
     assert [measured[name]["ok"] for name in NOTEBOOKS] == [False, False, True]
+
+
+def test_where_no_page_can_be_written_nothing_is_run(course):
+    (course.folder / "build").touch()
+    run = course("1")
+    assert run.returncode == 2
+    assert f"nothing can be written in {course.folder / 'build'}: " in run.stderr
+    assert "[1/1]" not in run.stdout and "Traceback" not in run.stderr
 
 
 def test_store_is_refused_on_another_tier(course):

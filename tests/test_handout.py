@@ -13,7 +13,7 @@ from exercises import exercises_of
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from outputs import code_cells, tags
 
-PATHS = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+PATHS = {path.stem: path for path in [*sorted((ROOT / "notebooks").glob("*.ipynb")), course.LAST]}
 each_notebook = pytest.mark.parametrize("name", PATHS)
 FOLDED = re.compile(r"<details>\s*<summary>.*?</summary>(.*?)</details>", re.DOTALL)
 
@@ -144,6 +144,23 @@ def test_the_quiz_before_and_after_comes_as_a_sheet_without_answers(folder, tmp_
     assert written.count("*Your answer:*") == 10
     assert handout.main(["2.2", "--into", str(tmp_path)]) == 0
     assert [file.name for file in tmp_path.iterdir()] == ["2.2. Embeddings.ipynb"]
+
+
+@pytest.mark.parametrize("into", ["notebooks", "assets/../notebooks", "assets/recipes"])
+def test_it_is_not_laid_over_the_notebooks_with_their_answers(into, tmp_path, monkeypatch, capsys):
+    for path in ("notebooks/1. One.ipynb", "notebooks/2. Two.ipynb", "assets/recipes/Last.ipynb"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(new_notebook(cells=[new_code_cell("answer = 42")]), tmp_path / path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.ipynb")}
+    monkeypatch.setattr(handout, "ROOT", tmp_path)
+    monkeypatch.setattr(handout, "LAST", tmp_path / "assets/recipes/Last.ipynb")
+    with pytest.raises(SystemExit) as ended:
+        handout.main(["1", "Last", "--into", str(tmp_path / into)])
+    assert ended.value.code == 2
+    assert "would overwrite the notebooks with their answers" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.ipynb")} == before
+    assert handout.main(["1", "--into", str(tmp_path / "class")]) == 0
+    assert handout.main(["1", "--into", str(tmp_path / "class")]) == 0, "a second time too"
 
 
 def test_an_unknown_notebook_is_told_what_there_is(capsys, tmp_path):

@@ -363,6 +363,14 @@ def test_colab_runs_small_when_the_hub_answers(hub, course):
     assert "transcriber 2 MB" in run.stdout  # said before it is downloaded
 
 
+@pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
+def test_where_the_hubs_client_is_told_to_stay_offline_the_hub_is_not_asked(hub, monkeypatch, name):
+    monkeypatch.setenv("HF_ENDPOINT", hub.address)
+    assert checkpoints.hub_answers(5)
+    monkeypatch.setenv(name, "1")
+    assert not checkpoints.hub_answers(5)
+
+
 @pytest.mark.parametrize("silent", [True, False], ids=["accepts, says nothing", "refuses"])
 def test_colab_without_a_hub_decides_for_micro_within_a_second(course, silent):
     import socket

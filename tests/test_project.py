@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -435,6 +436,19 @@ def test_ci_runs_the_test_command_that_the_readme_gives():
     assert "make test " in (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.search(r"^make test\b", (ROOT / ".ci" / "run").read_text(), flags=re.MULTILINE)
     assert os.access(ROOT / ".ci" / "run", os.X_OK) or os.name == "nt"
+
+
+@pytest.mark.parametrize(
+    "script", ["installer/install.py", "preflight.py", "record.py", "site/build.py"]
+)
+def test_ctrl_c_ends_a_command_in_a_sentence(script, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("argparse.ArgumentParser.parse_args", interrupted)
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as ended:
+        runpy.run_path(str(ROOT / ".ci" / script), run_name="__main__")
+    assert ended.value.args == ("\nStopped. Run it again.",)
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")

@@ -309,16 +309,18 @@ def test_what_a_killed_rebuilding_leaves_at_work_is_not_joined_by_a_second(tmp_p
     assert "ValueError: begun" in third.stdout, "the lock ended with the process that held it"
 
 
-def test_a_journals_folder_is_there_before_anything_is_trained(tmp_path: Path, capsys, monkeypatch):
+def test_a_journal_can_be_written_before_anything_is_trained(tmp_path: Path, capsys, monkeypatch):
     monkeypatch.setattr(rebuild, "rebuild", lambda *_: [])
     journal = tmp_path / "typo" / "rebuild.jsonl"
     command = [f"--build={tmp_path / 'build'}", "--smoke", "chatbot"]
     assert rebuild.main([*command, f"--journal={journal}"]) == 0
     assert journal.parent.is_dir()
+    monkeypatch.setattr(rebuild, "rebuild", lambda *_: pytest.fail("it trains"))
     (tmp_path / "file").touch()
-    with pytest.raises(SystemExit):
-        rebuild.main([*command, f"--journal={tmp_path / 'file' / 'rebuild.jsonl'}"])
-    assert "nothing can be written there" in capsys.readouterr().err
+    for wrong in (tmp_path / "file" / "rebuild.jsonl", tmp_path):
+        with pytest.raises(SystemExit):
+            rebuild.main([*command, f"--journal={wrong}"])
+        assert "nothing can be written there" in capsys.readouterr().err
 
 
 def test_only_what_reached_its_targets_takes_the_place_of_a_checkpoint(tmp_path: Path, monkeypatch):

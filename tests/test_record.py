@@ -162,6 +162,47 @@ def test_what_would_be_no_real_result_is_refused(arguments, environment, sentenc
     assert record.REAL.exists() == there
 
 
+def rehearse(folder: Path, monkeypatch) -> int:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:8700")
+    monkeypatch.setattr(sys, "argv", ["record.py", "--rehearse", str(folder), "detector"])
+    return record.main()
+
+
+def test_a_rehearsal_overwrites_nobody_elses_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(record, "record_all", lambda *_: pytest.fail("it records"))
+    (theirs := tmp_path / "data/mine.json").parent.mkdir()
+    theirs.write_text("{}")
+    for page in (None, "# My thesis\n"):
+        if page:
+            (tmp_path / "README.md").write_text(page)
+        assert rehearse(tmp_path, monkeypatch) == 1
+        assert f"{tmp_path} holds something else than a rehearsal" in capsys.readouterr().err
+    assert (tmp_path / "README.md").read_text() == page
+    assert rehearse(theirs, monkeypatch) == 1
+
+
+def test_a_rehearsal_that_was_interrupted_is_known_again(tmp_path, monkeypatch):
+    def stops(roles: list[str], tier: str, real: Path, hub_home: Path) -> None:
+        (real / tier).mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(record, "record_all", stops)
+    with pytest.raises(KeyboardInterrupt):
+        rehearse(tmp_path / "rehearsal", monkeypatch)
+    monkeypatch.setattr(record, "record_all", lambda *_: [])
+    assert rehearse(tmp_path / "rehearsal", monkeypatch) == 0
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(monkeypatch, capsys):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(record, "publish", full)
+    monkeypatch.setattr(sys, "argv", ["record.py", "--page"])
+    assert record.main() == 1
+    assert capsys.readouterr().err == "[Errno 28] No space left on device\n"
+
+
 def test_weights_that_are_not_the_hubs_are_refused(hub, tmp_path, monkeypatch):
     """As where a rehearsal has filled the cache under a real name."""
     from huggingface_hub import constants, snapshot_download

@@ -188,6 +188,12 @@ def test_what_readme_promises_teachers_on_windows_is_run_there_but_for_the_downl
     assert "cancelled" in step["if"], "a red notebook must not hide what else is broken"
 
 
+def test_the_test_that_readme_gives_to_windows_is_the_one_that_runs_there():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (given,) = re.findall(r"^\.venv\\Scripts\\(python -m pytest.*)$", readme, re.MULTILINE)
+    assert given in [step.get("run") for step in read("test")["jobs"]["learners"]["steps"]]
+
+
 @pytest.mark.parametrize("name", WEEKLY)
 def test_what_may_break_by_itself_is_looked_at_every_week(name):
     (when,) = read(name)[True]["schedule"]  # YAML 1.1 reads `on` as true

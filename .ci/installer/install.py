@@ -125,7 +125,10 @@ def copy(course: Path, place: Path) -> None:
     """
     first = course / "requirements.txt"  # by it an interrupted copy knows its folder again
     files = [path for path in sorted(course.rglob("*"), key=lambda p: p != first) if path.is_file()]
-    if place.exists() and any(place.iterdir()) and not (place / "requirements.txt").is_file():
+    theirs = place / "requirements.txt"  # any Python project has one
+    known = theirs.is_file() and sha256(theirs) == sha256(first)
+    known = known or any((place / name).is_file() for name in (RECORD, ".ci/environment.py"))
+    if place.exists() and any(place.iterdir()) and not known:
         raise OSError(f"{place} is another folder. Choose a new one: --to FOLDER")
     record, stay, aside = place / RECORD, [], []
     try:
@@ -168,4 +171,7 @@ def set_aside(file: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. Run it again.")

@@ -754,6 +754,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:  # now, not when the first role has been trained
         for folder in (place.build, place.journal.parent):
             folder.mkdir(parents=True, exist_ok=True)
+        for file in (place.journal, place.build / "rebuild.lock"):
+            file.open("a", encoding="utf-8").close()
     except OSError as problem:
         parser.error(f"nothing can be written there: {problem}")
     for name in ("SIGTERM", "SIGHUP"):  # Windows has not both; a lost connection is the second

@@ -142,7 +142,8 @@ def endpoint() -> str:
 
 def hub_answers(seconds: float = 0.5) -> bool:
     """Whether the Hub says anything over HTTP within `seconds`, looking up its name included."""
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+    offline = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    if offline.lower() in ("1", "true", "yes", "on"):  # the Hub's client then asks nothing either
         return False
     answered = []
 

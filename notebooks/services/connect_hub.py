@@ -114,12 +114,14 @@ def _here(why: str) -> Connection:
         home = tempfile.mkdtemp(prefix="course-hf-home-")
         atexit.register(shutil.rmtree, home, ignore_errors=True)
         for name in list(os.environ):  # HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HUB_OFFLINE ...
-            if re.match("HF_|HUGGING_?FACE_", name) and "DISABLE" not in name:
+            theirs = re.match("HF_|HUGGING_?FACE_|TRANSFORMERS_OFFLINE$", name)
+            if theirs and "DISABLE" not in name:
                 del os.environ[name]
         os.environ["HF_HOME"] = home
     os.environ |= {
         "HF_ENDPOINT": server.address,
         "HF_TOKEN": server.key,
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN": "0",  # with it the clients would not show that token
         "HF_HUB_DISABLE_XET": "1",  # the local Hub stores large files in the older way, Git LFS
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_UPDATE_CHECK": "1",  # the hf command would ask PyPI for its newest version

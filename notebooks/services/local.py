@@ -87,7 +87,11 @@ def start(name: str = "gemini", *options: str) -> Local:
     with suppress(OSError):  # it has ended already: its log says why
         process.stdin.write(json.dumps({"key": key, "guest": guest}) + "\n")
         process.stdin.flush()
-    line = process.stdout.readline()
+    try:
+        line = process.stdout.readline()
+    except BaseException:  # the cell was interrupted: nobody would know of it, nor end it
+        process.kill()
+        raise
     if not line:
         why = (started.log().splitlines() or ["it said nothing"])[-1]
         raise RuntimeError(f"The local service {name} did not start: {why}")
