@@ -43,7 +43,8 @@ PYTHONS = ("3.11", "3.12", "3.13")
 NEEDED_GB = 1  # a machine's packages, for each Python; measured: 0.58 to 0.71, torch kept twice
 MADE_HERE = ".course-classroom"  # lies in each folder that was filled here
 INSTALLERS = ("install.py", "install.sh", "install.bat")
-FILLED = ("course", "wheels", "fallback", "README.md", *INSTALLERS)  # a run replaces these
+# What a run puts there, and replaces:
+FILLED = ("course", "wheels", "fallback", "classroom.json", "README.md", *INSTALLERS)
 AT_A_TIME = 8  # packages that one pip fetches: an interruption loses no more than these
 # In a network namespace of its own even the loopback is down; this switches it on, then goes on.
 LOOPBACK_UP = (
@@ -305,7 +306,7 @@ def check_place(folder: Path) -> None:
     """Mark a folder as filled here; OSError where something of somebody else's would go."""
     if folder.resolve() == ROOT:
         raise OSError(f"{folder} is the course itself. Choose another folder with --to.")
-    ours = any((folder / name).is_file() for name in (MADE_HERE, "classroom.json"))
+    ours = (folder / MADE_HERE).is_file()
     for place in (folder / name for name in FILLED):
         if not ours and place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise OSError(f"{place} is somebody else's. Move it away, or choose another --to.")

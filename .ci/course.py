@@ -283,7 +283,9 @@ def main() -> int:
     if not options.stress:  # now, not when all have run
         try:
             BUILD.mkdir(exist_ok=True)
-            tempfile.TemporaryFile(dir=BUILD).close()
+            probe = BUILD / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
         except OSError as problem:
             parser.error(f"nothing can be written in {BUILD}: {problem.strerror}")
     share_cores(options.jobs)

@@ -86,7 +86,7 @@ def pages(root: Path, catalog: dict) -> dict[Path, str | nbformat.NotebookNode]:
     found = {}
     readme = (root / "README.md").read_text(encoding="utf-8")
     if last_time := catalog.get("measured"):
-        last = f"the newest on {last_time['machine']}, {last_time['date']}"
+        last = f"the latest measurement on {last_time['machine']}, {last_time['date']}"
         on = rf"\1two CPU cores ({last})\2"
         readme, changed = MEASURED_ON.subn(on, readme)
         if changed != 1:

@@ -197,7 +197,7 @@ def test_nobody_elses_folder_is_emptied(name, fill, tmp_path, capsys):
     assert theirs.read_text() == "three years"
 
 
-@pytest.mark.parametrize("name", ["README.md", "install.sh"])
+@pytest.mark.parametrize("name", ["README.md", "install.sh", "classroom.json"])
 def test_nobody_elses_file_is_overwritten(name, fill, tmp_path, capsys):
     theirs = tmp_path / "build/class room" / name
     theirs.parent.mkdir(parents=True)

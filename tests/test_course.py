@@ -178,8 +178,14 @@ def test_what_cannot_be_written_is_told_of_one_notebook_and_the_report_still_com
     assert [measured[name]["ok"] for name in NOTEBOOKS] == [False, False, True]
 
 
-def test_where_no_page_can_be_written_nothing_is_run(course):
-    (course.folder / "build").touch()
+@pytest.mark.parametrize("build", ["a file", "a folder that takes nothing"])
+def test_where_no_page_can_be_written_nothing_is_run(course, build):
+    if build == "a file":
+        (course.folder / "build").touch()
+    elif Path("/proc/self/fdinfo").is_dir():
+        (course.folder / "build").symlink_to("/proc/self/fdinfo")  # refuses even the superuser
+    else:
+        pytest.skip("no /proc on this system")
     run = course("1")
     assert run.returncode == 2
     assert f"nothing can be written in {course.folder / 'build'}: " in run.stderr

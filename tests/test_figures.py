@@ -61,7 +61,10 @@ def test_a_measurement_reaches_catalog_notebook_and_readme_and_keeps_comments(co
     assert f"{line} download (91 MB on the small tier) · needs no account" in first
     readme = pages[copy / "README.md"]
     assert " | 31 s | 940 MB | 91 MB |" in readme
-    assert "(the newest on Linux x86_64, 2 cores, Python 3.11.14, 2026-12-07) without" in readme
+    assert (
+        "(the latest measurement on Linux x86_64, 2 cores, Python 3.11.14, 2026-12-07) without"
+        in readme
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,12 @@ def test_a_second_measurement_takes_the_place_of_the_first(copy):
     for machine in ("Linux x86_64, 2 cores", "Darwin arm64, 8 cores"):
         catalog = CATALOG | {"measured": {"date": "2026-12-07", "machine": machine}}
         readme = figures.pages(copy, catalog)[copy / "README.md"]
-        assert readme.count(f"cores (the newest on {machine}, 2026-12-07) without a GPU, on") == 1
+        assert (
+            readme.count(
+                f"cores (the latest measurement on {machine}, 2026-12-07) without a GPU, on"
+            )
+            == 1
+        )
         (copy / "README.md").write_text(readme, encoding="utf-8")
 
 

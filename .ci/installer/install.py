@@ -125,8 +125,8 @@ def copy(course: Path, place: Path) -> None:
     """
     first = course / "requirements.txt"  # by it an interrupted copy knows its folder again
     files = [path for path in sorted(course.rglob("*"), key=lambda p: p != first) if path.is_file()]
-    theirs = place / "requirements.txt"  # any Python project has one
-    known = theirs.is_file() and sha256(theirs) == sha256(first)
+    pins = place / "requirements.txt"  # any Python project has one
+    known = pins.is_file() and sha256(pins) == sha256(first)
     known = known or any((place / name).is_file() for name in (RECORD, ".ci/environment.py"))
     if place.exists() and any(place.iterdir()) and not known:
         raise OSError(f"{place} is another folder. Choose a new one: --to FOLDER")

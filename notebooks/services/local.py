@@ -84,13 +84,14 @@ def start(name: str = "gemini", *options: str) -> Local:
         start_new_session=True,
     )
     started = Local("", key, guest, process, errors)
-    with suppress(OSError):  # it has ended already: its log says why
-        process.stdin.write(json.dumps({"key": key, "guest": guest}) + "\n")
-        process.stdin.flush()
     try:
+        with suppress(OSError):  # it has ended already: its log says why
+            process.stdin.write(json.dumps({"key": key, "guest": guest}) + "\n")
+            process.stdin.flush()
         line = process.stdout.readline()
     except BaseException:  # the cell was interrupted: nobody would know of it, nor end it
         process.kill()
+        process.wait()
         raise
     if not line:
         why = (started.log().splitlines() or ["it said nothing"])[-1]
