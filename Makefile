@@ -8,8 +8,8 @@ VENV_PYTHON := .venv/bin/python
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help course test lab refresh stress figures bench restart paths preflight classroom slides \
-	handout site record checkpoints environment clean
+.PHONY: help course test lab refresh stress interrupt figures bench restart paths preflight classroom \
+	slides handout site record checkpoints environment clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -28,6 +28,9 @@ refresh: environment ## run every notebook and store its outputs in it, for main
 
 stress: environment ## run the notebooks twenty times, shuffled: do their outputs stay the same?
 	@$(VENV_PYTHON) .ci/course.py --stress $(ROUNDS)
+
+interrupt: environment ## interrupt each cell of over 0.1 s half-way, and run it again: does it hold?
+	@$(VENV_PYTHON) .ci/interrupt.py
 
 figures: environment ## measure what each notebook takes, and write it wherever it is said
 	@COURSE_TIER=micro $(VENV_PYTHON) .ci/course.py --jobs 1

@@ -14,7 +14,6 @@ import os
 import sys
 import tempfile
 import time
-from datetime import datetime
 from pathlib import Path
 
 import nbformat
@@ -30,7 +29,7 @@ from course import (
 )
 from files import asked_for
 from needs import parsed
-from outputs import code_cells
+from outputs import code_cells, seconds_of
 
 SECONDS, TIMES, JOBS = 210, 4, 2
 
@@ -76,15 +75,7 @@ def run_all(paths: list[Path]) -> tuple[list[Run], float]:
 
 def slowest(run: Run, count: int = 3) -> str:
     """The cells of a timed run that took longest: "[12] 4.1 s, [3] 3.0 s, …"."""
-    took = {}
-    for cell in code_cells(run.notebook):
-        times = cell.metadata.get("execution", {})
-        if {"iopub.execute_input", "iopub.status.idle"} <= times.keys():
-            began, ended = (
-                datetime.fromisoformat(times[f"iopub.{moment}"])
-                for moment in ("execute_input", "status.idle")
-            )
-            took[cell.execution_count] = (ended - began).total_seconds()
+    took = {cell.execution_count: seconds_of(cell) for cell in code_cells(run.notebook)}
     ranked = sorted(took.items(), key=lambda item: -item[1])[:count]
     return ", ".join(f"[{number}] {seconds:.1f} s" for number, seconds in ranked)
 

@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "installer")]
 
 import fallback
-from environment import CPU_BUILDS, ROOT, _answers, python_of
+from environment import CPU_BUILDS, ROOT, answers, python_of
 from files import write
 from install import sha256, this_system
 
@@ -159,7 +159,7 @@ def take_cpu_torch(pip: Pip, torch: str) -> None:
     tag = f"cp{pip.target.python.replace('.', '')}"
     if list(pip.work.glob(f"torch-{torch.partition('==')[2]}+cpu-{tag}-*.whl")):
         return
-    index = ["--index-url", CPU_BUILDS] if _answers(CPU_BUILDS) else []
+    index = ["--index-url", CPU_BUILDS] if answers(CPU_BUILDS) else []
     try:
         if any("+cpu" in name for name in pip.resolve("--no-deps", *index, torch)):
             pip.into(pip.work, "download", "--no-deps", *index, *pip.target.choice, torch)

@@ -34,12 +34,11 @@ from urllib.parse import quote
 import nbformat
 import needs
 import psutil
-from files import LAST, asked_for, relinked, write
+from files import LAST, ROOT, asked_for, every_notebook, relinked, write
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from outputs import WIDGET, code_cells, differences, outputs, tags, text
 
-ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS, BUILD = ROOT / "notebooks", ROOT / "build"
 CELL_TIMEOUT = 1800  # seconds; on the small and full tiers a cell may download a checkpoint first
 PAGE = """<!doctype html>
@@ -115,10 +114,17 @@ def longest_first(paths: list[Path], took: dict[str, dict] | None = None) -> lis
     return sorted(paths, key=lambda p: -took.get(p.stem, {}).get("seconds", float("inf")))
 
 
-def execute(path: Path, timed: bool = False, notebook: nbformat.NotebookNode | None = None) -> Run:
+def execute(
+    path: Path,
+    timed: bool = False,
+    notebook: nbformat.NotebookNode | None = None,
+    **options: Any,
+) -> Run:
     """Run one notebook in its own kernel; a failure is told in `Run.error`, in one line.
 
-    `timed` keeps in each cell's metadata when it began and ended; `notebook` is what to run of it.
+    `timed` keeps in each cell's metadata when it began and ended; `notebook` is what to run of it;
+    `options` are those of nbclient's NotebookClient. A cell with a "number" in its metadata goes by
+    that where a failure is told.
     """
     run = Run(path.stem, notebook or nbformat.read(path, as_version=4))
     for cell in code_cells(run.notebook):
@@ -131,6 +137,7 @@ def execute(path: Path, timed: bool = False, notebook: nbformat.NotebookNode | N
         extra_arguments=["--log-level=ERROR"],  # else each kernel warns about its own sockets
         coalesce_streams=True,
         resources={"metadata": {"path": str(path.parent)}},
+        **options,
     )
     done, start = threading.Event(), time.perf_counter()
     threading.Thread(target=watch_memory, args=(client, run, done), daemon=True).start()
@@ -146,8 +153,9 @@ def execute(path: Path, timed: bool = False, notebook: nbformat.NotebookNode | N
             elif isinstance(error, DeadKernelError):
                 last_words.seek(0)
                 said += f" {last_words.read()[-200:]}"
-            ran = sum(cell.execution_count is not None for cell in code_cells(run.notebook))
-            run.error = f"code cell {max(1, ran)}: {' '.join(said.split())[:300]}"
+            ran = [c for c in code_cells(run.notebook) if c.execution_count is not None]
+            number = ran[-1].metadata.get("number", len(ran)) if ran else 1
+            run.error = f"code cell {number}: {' '.join(said.split())[:300]}"
     run.seconds = time.perf_counter() - start
     done.set()
     said = " ".join(text(cell) for cell in code_cells(run.notebook) if "setup" in tags(cell))
@@ -270,8 +278,7 @@ def main() -> int:
     how.add_argument("--stress", type=int, default=0, metavar="N", help="N rounds, shuffled")
     options = parser.parse_args()
     sys.stdout.reconfigure(errors="replace")  # a file on Windows may lack a letter of an error
-    paths = [*sorted(NOTEBOOKS.glob("*.ipynb")), *LAST.parent.glob(LAST.name)]
-    paths = longest_first(asked_for(parser, paths, options.names))
+    paths = longest_first(asked_for(parser, every_notebook(NOTEBOOKS.parent), options.names))
     if options.jobs < 1:
         parser.error(f"--jobs must be at least 1, not {options.jobs}")
     if options.stress < 0 or options.stress == 1:

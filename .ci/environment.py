@@ -316,14 +316,14 @@ def _install_cpu_torch(venv: Path, requirements: Path) -> None:
     """
     lines = requirements.read_text(encoding="utf-8").splitlines()
     torch = next((line.split()[0] for line in lines if line.startswith("torch==")), None)
-    if torch and sys.platform == "linux" and not has_nvidia_card() and _answers(CPU_BUILDS):
+    if torch and sys.platform == "linux" and not has_nvidia_card() and answers(CPU_BUILDS):
         try:
             _pip(venv, "install", "--no-deps", "--index-url", CPU_BUILDS, torch)
         except OSError:
             print("  The CPU build of torch could not be had: taking the registry's.")
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
     """Return whether `address` can be read within five seconds, name look-up included."""
     script = (
         "import sys, urllib.request as u; u.urlopen(sys.argv[1] + '/torch/', timeout=4).read(1)"

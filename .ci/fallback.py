@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import nbformat
-from files import LAST, relinked
+from files import every_notebook, relinked
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
@@ -51,8 +51,7 @@ def write_pages(notebooks: Path, folder: Path) -> int:
     for old in folder.glob("*.html"):
         old.unlink()
     rows = []
-    last = notebooks.parent.glob(f"assets/recipes/{LAST.name}")
-    for path in [*sorted(notebooks.glob("*.ipynb")), *last]:
+    for path in every_notebook(notebooks.parent):
         notebook = nbformat.read(path, as_version=4)
         (folder / f"{path.stem}.html").write_text(page(notebook, path), encoding="utf-8")
         title, link = html.escape(path.stem.replace("_", " ")), quote(f"{path.stem}.html")

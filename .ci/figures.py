@@ -20,8 +20,8 @@ from pathlib import Path
 
 import nbformat
 import tomlkit
-from course import BUILD, LAST, NOTEBOOKS, ROOT, write_notebook
-from files import write
+from course import BUILD, ROOT, write_notebook
+from files import every_notebook, write
 from outputs import code_cells, tags
 
 CATALOG = Path("notebooks/helpers/catalog.toml")
@@ -91,8 +91,7 @@ def pages(root: Path, catalog: dict) -> dict[Path, str | nbformat.NotebookNode]:
         readme, changed = MEASURED_ON.subn(on, readme)
         if changed != 1:
             raise ValueError("README.md: no sentence that says where run and memory were measured")
-    last = root / LAST.relative_to(ROOT)
-    for path in [*sorted((root / NOTEBOOKS.relative_to(ROOT)).glob("*.ipynb")), last]:
+    for path in every_notebook(root):
         notebook = nbformat.read(path, as_version=4)
         figures = catalog["notebooks"].get(path.stem, {})
         if lacks := {"minutes", "seconds", "megabytes"} - figures.keys():

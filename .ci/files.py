@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
+ROOT = Path(__file__).resolve().parents[1]
 # The twelfth notebook stands with the recipes.
-LAST = Path(__file__).resolve().parents[1] / "assets" / "recipes" / "Build_an_LLM.ipynb"
+LAST = ROOT / "assets" / "recipes" / "Build_an_LLM.ipynb"
 LINK = re.compile(r"\]\((?![a-z][a-z0-9+.-]*:|[#/])([^)\s]+)\)")  # to a file, in Markdown
 
 
@@ -20,6 +21,12 @@ def write(path: Path, content: str) -> None:
     beside = path.with_name(path.name + ".part")
     beside.write_text(content, encoding="utf-8", newline="\n")
     beside.replace(path)
+
+
+def every_notebook(root: Path = ROOT) -> list[Path]:
+    """The notebooks of a copy of the course in their order; the twelfth last, if it is there."""
+    last = root.glob(LAST.relative_to(ROOT).as_posix())
+    return [*sorted((root / "notebooks").glob("*.ipynb")), *last]
 
 
 def named(paths: Iterable[Path], names: Sequence[str]) -> list[Path]:

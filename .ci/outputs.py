@@ -4,6 +4,7 @@ import html
 import io
 import re
 from base64 import b64decode
+from datetime import datetime
 from typing import NamedTuple
 
 from nbformat import NotebookNode
@@ -36,6 +37,16 @@ def tags(cell: NotebookNode) -> list[str]:
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     """The code cells, in order."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def seconds_of(cell: NotebookNode) -> float:
+    """How long a cell took in a timed run, its imports included; 0 where it did not run."""
+    times = cell.metadata.get("execution", {})
+    ends = [times.get(end) for end in ("iopub.execute_input", "shell.execute_reply")]
+    if None in ends:
+        return 0.0
+    begun, ended = map(datetime.fromisoformat, ends)
+    return (ended - begun).total_seconds()
 
 
 def outputs(cell: NotebookNode) -> list[tuple[str, str]]:

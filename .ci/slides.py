@@ -28,7 +28,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import nbformat
-from files import LAST, asked_for, write
+from files import LAST, asked_for, every_notebook, write
 from jinja2 import Environment, FileSystemLoader
 from nbformat import NotebookNode
 from needs import on_path
@@ -392,9 +392,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--path", type=int, choices=(50, 90), help="only what is on this path")
     parser.add_argument("--into", type=Path, default=ROOT / "build" / "slides")
     options = parser.parse_args(arguments)
-    paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    if not options.path:  # the twelfth has none
-        paths.append(LAST)
+    paths = [path for path in every_notebook() if not options.path or path != LAST]  # it has none
     wanted = asked_for(parser, paths, options.names)
     for path in wanted:
         start = time.perf_counter()

@@ -21,6 +21,7 @@ from urllib.parse import unquote
 
 import classroom
 import fallback
+import files
 import install
 import nbformat
 import pytest
@@ -511,12 +512,12 @@ def test_the_pages_load_nothing_and_play_their_sounds(pages, open_page):
     assert all(duration > 0.5 and now > 0 for duration, now in played)
 
 
-@pytest.mark.parametrize("path", [ROOT / "notebooks/2.2. Embeddings.ipynb", fallback.LAST])
+@pytest.mark.parametrize("path", [ROOT / "notebooks/2.2. Embeddings.ipynb", files.LAST])
 def test_every_link_of_a_page_leads_to_a_page_or_into_the_courses_folder(path):
     text = fallback.page(nbformat.read(path, as_version=4), path)
     links = set(re.findall(r'href="(?![a-z][a-z0-9+.-]*:|#)([^"#]+)', text))
     assert "glossary.html" in links
-    assert ("../course/assets/recipes/building.py" in links) == (path == fallback.LAST)
+    assert ("../course/assets/recipes/building.py" in links) == (path == files.LAST)
     for link in links:
         if link.startswith("../course/"):
             assert (ROOT / unquote(link.removeprefix("../course/"))).is_file(), link

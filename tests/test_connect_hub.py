@@ -75,6 +75,25 @@ def test_the_token_of_hf_auth_login_counts(hub, tmp_path):
     assert said == "True\n"
 
 
+COLAB = """
+import sys, types
+userdata = sys.modules["google.colab.userdata"] = types.ModuleType("userdata")
+class SecretNotFoundError(Exception): pass
+class NotebookAccessError(Exception): pass
+def get(name): raise SecretNotFoundError(name)
+userdata.__dict__.update(globals())
+"""
+
+
+def test_on_colab_a_secret_counts_and_where_there_is_none_that_of_hf_auth_login(hub, tmp_path):
+    (tmp_path / "token").write_text(f"{hub.key}\n")
+    there = {"COLAB_RELEASE_TAG": "release-colab_1", "HF_TOKEN": "", "HF_HOME": str(tmp_path)}
+    code = COLAB + "print(connect().real)"
+    assert connected(code, **small(hub, **there)) == "True\n"
+    secret = COLAB + f"userdata.get = lambda name: {hub.key!r}\nprint(connect().real)"
+    assert connected(secret, **small(hub, **there, HF_TOKEN_PATH="~/none")) == "True\n"
+
+
 def test_without_a_token_it_is_this_machine(hub, tmp_path):
     said = connected("print(connect())", **small(hub, HF_TOKEN="", HF_HOME=str(tmp_path)))
     assert "this machine" in said

@@ -176,7 +176,7 @@ def test_two_that_need_one_core_go_side_by_side_after_what_they_start_from():
 
 def test_what_a_role_took_when_it_was_last_made_counts_more_than_its_card(tmp_path: Path):
     place = rebuild.Place(tmp_path, tmp_path, tmp_path / "journal")
-    assert place.minutes("translator") == rebuild.known("translator")[1]
+    assert place.minutes("translator") == rebuild.expected("translator")[1]
     lines = [
         ("translator", 2, 20.5),
         ("translator", 2, 11.5),
@@ -197,7 +197,7 @@ def test_half_a_line_of_the_journal_is_passed_over_and_the_next_is_written_below
     assert place.lines() == [first]
     place.add(second)
     assert place.lines() == [first, second]
-    assert place.told().endswith("}\n")
+    assert place.journal_text().endswith("}\n")
 
 
 def test_the_eyes_minutes_are_of_as_many_steps_as_they_have():

@@ -347,18 +347,18 @@ class Place:
     def lines(self) -> list[dict]:
         """The journal, without what is no line: half of one, of a run that ended as it wrote."""
         found = []
-        for line in self.told().splitlines():
+        for line in self.journal_text().splitlines():
             with suppress(ValueError):
                 found.append(json.loads(line))
         return found
 
-    def told(self) -> str:
+    def journal_text(self) -> str:
         """The journal's text."""
         return self.journal.read_text("utf-8") if self.journal.is_file() else ""
 
     def add(self, line: dict) -> None:
         """Write a line in the journal, below what is there, be it half a line."""
-        begin = "" if self.told().endswith("\n") or not self.told() else "\n"
+        begin = "" if self.journal_text().endswith("\n") or not self.journal_text() else "\n"
         with self.journal.open("a", encoding="utf-8") as journal:
             journal.write(f"{begin}{json.dumps(line)}\n")
 
@@ -377,10 +377,10 @@ class Place:
             for line in self.lines()
             if (line["role"], line["cores"]) == (role, ROLES[role].cores)
         ]
-        return (took and took[-1]) or known(role)[1]  # a try of seconds is 0.0 minutes
+        return (took and took[-1]) or expected(role)[1]  # a try of seconds is 0.0 minutes
 
 
-def known(role: str) -> tuple[int, float]:
+def expected(role: str) -> tuple[int, float]:
     """Steps and minutes of a role's training as its card tells: the plan's estimate."""
     if role == "eyes":
         return EYES_STEPS, EYES_MINUTES
@@ -420,12 +420,12 @@ class Training:
         self.recipe = recipe_hash(role, place.seed, place.smoke)  # as it is now, not at the end
         self.log = place.build / "logs" / f"{role}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        self.told = self.log.with_suffix(".json")
-        self.told.unlink(missing_ok=True)
+        self.progress = self.log.with_suffix(".json")
+        self.progress.unlink(missing_ok=True)
         self.stages: dict[str, int] = {}
-        self.at_first = 0  # steps that were there already
+        self.steps_before = 0  # steps that were there already
         self.text, self.loss = "", None
-        self.steps, self.minutes = known(role)[0], place.minutes(role)
+        self.steps, self.minutes = expected(role)[0], place.minutes(role)
         self.bar = tqdm(total=1, bar_format=FORM, leave=False, disable=not sys.stderr.isatty())
         self.lock = place.build / f"{role}.lock"
         command = [sys.executable, alone.__file__, str(self.lock), str(RECIPES / f"{role}.py")]
@@ -433,31 +433,31 @@ class Training:
         command += [f"--build={place.build / role}", f"--output={place.into / role}"]
         command += ["--smoke"] if place.smoke else []
         threads = {"OMP_NUM_THREADS": str(cores), "TOKENIZERS_PARALLELISM": "false"}
-        told = {"COURSE_PROGRESS": str(self.told)}
+        ours = {"COURSE_PROGRESS": str(self.progress)}
         # Its states are for this recipe: of an older one they would pass for what this one makes.
-        told["COURSE_RECIPE"] = self.recipe
+        ours["COURSE_RECIPE"] = self.recipe
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 command,
                 cwd=RECIPES,
-                env=os.environ | threads | told,
+                env=os.environ | threads | ours,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for us, and we ask it to keep its state
             )
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Read where it is, and show it."""
         with suppress(FileNotFoundError):
-            self.text = self._read(json.loads(self.told.read_text("utf-8")))
+            self.text = self._read(json.loads(self.progress.read_text("utf-8")))
         self.bar.n = self.done
         self.bar.set_description_str(self.text or f"{self.role}: getting ready")
 
     def _read(self, told: dict) -> str:
         for name, step in told["stages"].items():
             if Path(name).is_relative_to(self.place.build / self.role):  # not of its eyes
-                self.at_first += step if name not in self.stages else 0
+                self.steps_before += step if name not in self.stages else 0
                 self.stages[name] = step
         if self.done == 1 and self.role != "eyes":
             return f"{self.role}: being measured"
@@ -474,8 +474,8 @@ class Training:
         return min(1.0, sum(self.stages.values()) / self.steps)
 
     def pace(self) -> float | None:
-        """Its minutes against the card's, once that can be told."""
-        now = sum(self.stages.values()) - self.at_first
+        """Its minutes against those expected, once that can be told."""
+        now = sum(self.stages.values()) - self.steps_before
         took = (time.monotonic() - self.started) / 60
         return took / (self.minutes * now / self.steps) if now > 0.02 * self.steps else None
 
@@ -483,7 +483,7 @@ class Training:
         """Wait until it has ended, asked to by SIGTERM; after a minute it is ended."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(60)
-        with suppress(ProcessLookupError):  # with what it has started
+        with suppress(ProcessLookupError, PermissionError):  # the second: macOS, of a dead group
             if hasattr(os, "killpg"):  # not on Windows
                 os.killpg(self.process.pid, signal.SIGKILL)
             else:
@@ -558,13 +558,13 @@ def rebuild(roles: list[str], place: Place, cores: int) -> list[str]:
             _start(waiting, running, failed, place, cores)
             time.sleep(0.3)
             for training in list(running):
-                training.look()
+                training.update()
                 if training.process.poll() is None:
                     continue
                 running.remove(training)
                 training.end()
                 paces += [pace] if (pace := training.pace()) else []
-                if problem := _ended(training):
+                if problem := _finish(training):
                     failed.append(training.role)
                     tqdm.write(f"{training.role}: {problem}")
             left = {role: minutes[role] for role in waiting}
@@ -603,7 +603,7 @@ def _start(
             running.append(Training(role, place, own))
 
 
-def _ended(training: Training) -> str | None:
+def _finish(training: Training) -> str | None:
     """Write the journal; what is wrong, if something is."""
     if training.process.returncode == alone.BUSY:
         states, other = training.place.build / training.role, training.lock.with_suffix(".pid")
@@ -636,7 +636,7 @@ def table(lines: list[dict]) -> str:
         if line["targets"]:
             with suppress(OSError, ValueError):  # a new role, or a figure its card lacks as yet
                 own = figures(role, CHECKPOINTS / role)
-        minutes = (f"{line['minutes']:.1f}", f"{known(role)[1]:.0f}")
+        minutes = (f"{line['minutes']:.1f}", f"{expected(role)[1]:.0f}")
         if not line["targets"]:
             told = [("loss", line["loss"]), *line["metrics"].items()]
             rows += [(role, name, "", f"{value:.3f}", "", *minutes) for name, value in told]

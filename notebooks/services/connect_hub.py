@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -150,11 +151,10 @@ def _token() -> str:
         return token
     if on_colab():
         userdata = importlib.import_module("google.colab.userdata")
-        try:
-            return userdata.get("HF_TOKEN").strip()
-        except (userdata.SecretNotFoundError, userdata.NotebookAccessError):
-            return ""
+        with suppress(userdata.SecretNotFoundError, userdata.NotebookAccessError):
+            if token := userdata.get("HF_TOKEN").strip():
+                return token
     home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
     home = Path(os.environ.get("HF_HOME", home)).expanduser()
-    stored = Path(os.environ.get("HF_TOKEN_PATH", home / "token"))
+    stored = Path(os.environ.get("HF_TOKEN_PATH", home / "token")).expanduser()
     return stored.read_text("utf-8").strip() if stored.is_file() else ""

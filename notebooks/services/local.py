@@ -89,7 +89,8 @@ def start(name: str = "gemini", *options: str) -> Local:
             process.stdin.write(json.dumps({"key": key, "guest": guest}) + "\n")
             process.stdin.flush()
         line = process.stdout.readline()
-    except BaseException:  # the cell was interrupted: nobody would know of it, nor end it
+        port = json.loads(line)["port"] if line else 0
+    except BaseException:  # interrupted, or no such word: nobody would know of it, nor end it
         process.kill()
         process.wait()
         raise
@@ -97,5 +98,5 @@ def start(name: str = "gemini", *options: str) -> Local:
         why = (started.log().splitlines() or ["it said nothing"])[-1]
         raise RuntimeError(f"The local service {name} did not start: {why}")
     not_by_a_proxy()
-    started.address = f"http://{HERE}:{json.loads(line)['port']}"
+    started.address = f"http://{HERE}:{port}"
     return started

@@ -1,0 +1,136 @@
+"""Interrupt the notebooks' cells half-way, run each again, then the whole notebook.
+
+python .ci/interrupt.py            each of them; exit code 1 on any failure
+python .ci/interrupt.py 2.2 2.6    only these notebooks
+
+As somebody does who presses stop, and begins again in the same kernel. A first run, in a kernel of
+its own, tells how long each cell takes. The whole notebook, at the end, must show what it stores.
+The imports that a cell begins with are not interrupted: half a package helps only a new kernel.
+"""
+
+import argparse
+import ast
+import copy
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from course import CELL_TIMEOUT, Run, all_of, execute, longest_first, share_cores
+from files import asked_for, every_notebook
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+from needs import parsed
+from outputs import code_cells, outputs, seconds_of, tags
+from restart import otherwise
+
+SHORTEST = 0.1  # seconds; what ends sooner nobody interrupts
+PAUSE = 2.0  # seconds from an interrupt until somebody runs the cell again
+
+
+def imports_of(cell: NotebookNode) -> str:
+    """The imports that a cell begins with; none of the setup's, which says what may come first."""
+    found = []
+    if not {"setup", "catch-up"} & {*tags(cell)}:
+        for statement in parsed(cell.source):
+            if not isinstance(statement, ast.Import | ast.ImportFrom):
+                break
+            found.append(ast.unparse(statement))
+    return "\n".join(found)
+
+
+def numbered(notebook: NotebookNode) -> list[NotebookNode]:
+    """The code cells, each with its number, by which a failure is told."""
+    cells = code_cells(notebook)
+    for number, cell in enumerate(cells, start=1):
+        cell.metadata["number"] = number
+    return cells
+
+
+def measure(path: Path) -> tuple[Run, list[float]]:
+    """Run a notebook as it is: how it went, and the seconds of each code cell after its imports."""
+    notebook = nbformat.read(path, as_version=4)
+    cells = numbered(notebook)
+    notebook.cells = [each for c in cells for each in (new_code_cell(imports_of(c)), c)]
+    run = execute(path, timed=True, notebook=notebook)
+    return run, [seconds_of(cell) for cell in cells]
+
+
+def interrupt(path: Path, seconds: list[float]) -> tuple[Run, str, list[str]]:
+    """Interrupt it where it takes long enough: how it went, in which cells, and what is amiss."""
+    stored = nbformat.read(path, as_version=4)
+    notebook, begun = copy.deepcopy(stored), {}
+    cells = numbered(notebook)
+    notebook.cells = []
+    for number, (cell, took) in enumerate(zip(cells, seconds, strict=True), start=1):
+        if took > SHORTEST:
+            begun[number] = new_code_cell(cell.source, metadata={"tags": ["raises-exception"]})
+            begun[number].metadata |= {"number": number, "seconds": took / 2}
+            notebook.cells += [new_code_cell(imports_of(cell)), begun[number]]
+        notebook.cells.append(copy.deepcopy(cell))
+    notebook.cells += cells
+
+    def wait(execute_reply: dict, **_: object) -> None:
+        if execute_reply["content"].get("ename") == "KeyboardInterrupt":
+            time.sleep(PAUSE)
+
+    run = execute(
+        path,
+        notebook=notebook,
+        timeout_func=lambda cell: cell.metadata.get("seconds", CELL_TIMEOUT),
+        interrupt_on_timeout=True,
+        # Once, as a person does: nbclient goes on until there is a reply, and here is one.
+        error_on_timeout={"ename": "KeyboardInterrupt", "evalue": "", "traceback": []},
+        iopub_timeout=60,  # seconds in which a cell may clear up
+        on_cell_executed=wait,
+    )
+    ended = {n: [said for kind, said in outputs(c) if kind == "error"] for n, c in begun.items()}
+    stopped = ", ".join(str(number) for number, said in ended.items() if said) or "none"
+    if faster := ", ".join(str(number) for number, said in ended.items() if not said):
+        stopped += f" (not in {faster}: it was over, or paid no heed)"
+    amiss = [f"FAILED  {run.error}"] if run.error else []
+    amiss += [
+        f"code cell {number}, interrupted: {said[0][:200]}"
+        for number, said in ended.items()
+        if said and not said[0].startswith("KeyboardInterrupt")
+    ]
+    if not run.error:
+        notebook.cells = cells
+        amiss += otherwise(stored, notebook)
+    return run, stopped, amiss
+
+
+def main() -> int:
+    """Interrupt what the command line asks for; 0 when all went well, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="numbers or beginnings of names (none: all)")
+    parser.add_argument("--jobs", type=int, default=2, help="kernels at a time (default: 2)")
+    options = parser.parse_args()
+    sys.stdout.reconfigure(errors="replace")  # a file on Windows may lack a letter of an error
+    os.environ |= {"COURSE_TIER": "micro", "CI": "true"}  # what the stored outputs come from
+    paths = longest_first(asked_for(parser, every_notebook(), options.names))
+    if options.jobs < 1:
+        parser.error("--jobs is at least 1")
+    # nbclient logs each interrupt as an error; here it is meant.
+    logging.getLogger("traitlets").setLevel(logging.CRITICAL)
+    share_cores(options.jobs)
+    start = time.perf_counter()
+
+    def one(path: Path) -> bool:
+        run, seconds = measure(path)
+        stopped, amiss = "none", [f"FAILED  {run.error}"]
+        if not run.error:
+            run, stopped, amiss = interrupt(path, seconds)
+        result = "; ".join(amiss)[:600] or "ok"
+        print(f"{run.name:<33} in code cells {stopped}: {result}", flush=True)
+        return bool(amiss)
+
+    failed = sum(all_of(one, paths, options.jobs))
+    print(f"{len(paths) - failed} of {len(paths)} ok in {time.perf_counter() - start:.0f} s.")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
