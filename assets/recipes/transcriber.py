@@ -426,11 +426,22 @@ def timestamp(seconds: float, tokenizer: WhisperTokenizer) -> int:
 
 
 class Batches(Dataset):
-    """Item `index` is the batch of a step of a stage: windows of one length."""
+    """Item `index` is the batch of a step of a stage: windows of one length.
 
-    def __init__(self, source: Corpus, tokenizer: WhisperTokenizer, name: str, length: int):
+    seconds: of speech a step, the stage's if none are given.
+    """
+
+    def __init__(
+        self,
+        source: Corpus,
+        tokenizer: WhisperTokenizer,
+        name: str,
+        length: int,
+        seconds: int | None = None,
+    ):
         self.source, self.tokenizer, self.length = source, tokenizer, length
         self.name, self.stage = name, STAGES[name]
+        self.seconds = seconds or self.stage.seconds
 
     def __len__(self) -> int:
         return self.length
@@ -442,7 +453,7 @@ class Batches(Dataset):
         seconds = int(random.choice(list(windows), p=list(windows.values())))
         easy = share < stage.easy
         seconds = EASY_WINDOW if easy else seconds
-        count, sound = stage.seconds // seconds, self.name != "read"
+        count, sound = self.seconds // seconds, self.name != "read"
         heard = [window(random, self.source, seconds, easy, sound) for _ in range(count)]
         every = stage.every if share < stage.sparse else 1
         first = np.arange(random.integers(every), seconds * 50 - every + 1, every)
@@ -1095,7 +1106,7 @@ def train(args: Namespace) -> None:
     model = prepared(model, tokenizer)
     history: list[dict] = []
     for name, stage in STAGES.items():
-        steps = 8 if args.smoke else stage.steps
+        steps, seconds = (8, 30) if args.smoke else (stage.steps, stage.seconds)
         for part, weight in model.named_parameters():
             fixed = part == f"{ENCODER}embed_positions.weight"
             weight.requires_grad_(part.startswith(LEARNING[name]) and not fixed)
@@ -1109,7 +1120,7 @@ def train(args: Namespace) -> None:
         trainer = TranscriberTrainer(
             model=model,
             args=trainer_arguments(args.build / name, steps, args.seed, **more),
-            train_dataset=Parts(Batches(source, tokenizer, name, steps), windows_of),
+            train_dataset=Parts(Batches(source, tokenizer, name, steps, seconds), windows_of),
             eval_dataset=Batches(source, tokenizer, name, 1),
             processing_class=tokenizer,
             data_collator=lambda batches: batches[0],
