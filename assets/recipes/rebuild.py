@@ -44,7 +44,8 @@ LIMITS = tomllib.loads((ROOT / "tests" / "thresholds.toml").read_text("utf-8"))
 PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "numpy")
 MOST_CORES = 4  # a role more at once needs 2 GB more
 # Each role is trained on one core, as many at once as there are: two share two cores better than
-# one uses both. A training on one core takes so many times the minutes that it takes on two.
+# one uses both. A training on one core takes so many times the minutes that it takes on two (the
+# summarizer 1.5, the chatbot 1.6).
 ONE_CORE = 1.6
 
 
