@@ -3,13 +3,14 @@
 python .ci/interrupt.py            each of them; exit code 1 on any failure
 python .ci/interrupt.py 2.2 2.6    only these notebooks
 
-As somebody does who presses stop, and begins again in the same kernel. A first run, in a kernel of
-its own, tells how long each cell takes. The whole notebook, at the end, must show what it stores.
-The imports that a cell begins with are not interrupted: half a package helps only a new kernel.
+As somebody does who presses stop, and begins again in the same kernel. The whole notebook, at the
+end, must show what it stores. Imports are not interrupted, since after half a package only a new
+kernel helps: a first run, in a kernel of its own, tells what each cell imports, and a second one
+there how long it takes without. So the setup is left out, and the choice of a Hub, which has to
+come before its clients are imported.
 """
 
 import argparse
-import ast
 import copy
 import logging
 import os
@@ -22,23 +23,17 @@ from course import CELL_TIMEOUT, Run, all_of, execute, longest_first, share_core
 from files import asked_for, every_notebook
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
-from needs import parsed
-from outputs import code_cells, outputs, seconds_of, tags
+from outputs import code_cells, outputs, seconds_of, tags, text
 from restart import otherwise
 
 SHORTEST = 0.1  # seconds; what ends sooner nobody interrupts
+IMPORTED = """
+import contextlib as _contextlib, importlib as _importlib
+for _name in {}:
+    with _contextlib.suppress(ImportError):
+        _importlib.import_module(_name)
+"""
 PAUSE = 2.0  # seconds from an interrupt until somebody runs the cell again
-
-
-def imports_of(cell: NotebookNode) -> str:
-    """The imports that a cell begins with; none of the setup's, which says what may come first."""
-    found = []
-    if not {"setup", "catch-up"} & {*tags(cell)}:
-        for statement in parsed(cell.source):
-            if not isinstance(statement, ast.Import | ast.ImportFrom):
-                break
-            found.append(ast.unparse(statement))
-    return "\n".join(found)
 
 
 def numbered(notebook: NotebookNode) -> list[NotebookNode]:
@@ -49,26 +44,33 @@ def numbered(notebook: NotebookNode) -> list[NotebookNode]:
     return cells
 
 
-def measure(path: Path) -> tuple[Run, list[float]]:
-    """Run a notebook as it is: how it went, and the seconds of each code cell after its imports."""
+def measure(path: Path) -> tuple[Run, list[tuple[list[str], float]]]:
+    """Run a notebook twice: how it went; what each code cell imports, and its seconds without."""
     notebook = nbformat.read(path, as_version=4)
-    cells = numbered(notebook)
-    notebook.cells = [each for c in cells for each in (new_code_cell(imports_of(c)), c)]
+    first, second = numbered(copy.deepcopy(notebook)), numbered(notebook)
+    told = [new_code_cell("import sys as _sys\nprint(*_sys.modules)") for _ in first]
+    notebook.cells = [each for pair in zip(first, told, strict=True) for each in pair] + second
     run = execute(path, timed=True, notebook=notebook)
-    return run, [seconds_of(cell) for cell in cells]
+    there, found = set(), []
+    for cell, modules in zip(second, told, strict=True):
+        names = [name for name in text(modules).split() if name not in there]
+        there |= {*names}
+        found.append((names, seconds_of(cell)))
+    return run, found
 
 
-def interrupt(path: Path, seconds: list[float]) -> tuple[Run, str, list[str]]:
+def interrupt(path: Path, known: list[tuple[list[str], float]]) -> tuple[Run, str, list[str]]:
     """Interrupt it where it takes long enough: how it went, in which cells, and what is amiss."""
     stored = nbformat.read(path, as_version=4)
     notebook, begun = copy.deepcopy(stored), {}
     cells = numbered(notebook)
     notebook.cells = []
-    for number, (cell, took) in enumerate(zip(cells, seconds, strict=True), start=1):
-        if took > SHORTEST:
+    for number, (cell, (modules, took)) in enumerate(zip(cells, known, strict=True), start=1):
+        first = {"setup", "catch-up"} & {*tags(cell)} or "connect_hub" in cell.source
+        if took > SHORTEST and not first:
             begun[number] = new_code_cell(cell.source, metadata={"tags": ["raises-exception"]})
             begun[number].metadata |= {"number": number, "seconds": took / 2}
-            notebook.cells += [new_code_cell(imports_of(cell)), begun[number]]
+            notebook.cells += [new_code_cell(IMPORTED.format(modules)), begun[number]]
         notebook.cells.append(copy.deepcopy(cell))
     notebook.cells += cells
 
@@ -119,10 +121,10 @@ def main() -> int:
     start = time.perf_counter()
 
     def one(path: Path) -> bool:
-        run, seconds = measure(path)
+        run, known = measure(path)
         stopped, amiss = "none", [f"FAILED  {run.error}"]
         if not run.error:
-            run, stopped, amiss = interrupt(path, seconds)
+            run, stopped, amiss = interrupt(path, known)
         result = "; ".join(amiss)[:600] or "ok"
         print(f"{run.name:<33} in code cells {stopped}: {result}", flush=True)
         return bool(amiss)

@@ -233,32 +233,37 @@ def test_a_file_as_a_shell_completes_it_names_that_notebook_alone(folder):
             files.named(paths, [wrong])
 
 
-AGAIN = {  # a cell that takes a second, by what an interrupt in its middle does to it
+AGAIN = {  # a cell that takes some time, by what an interrupt in its middle does to it
     "1. Good": """
 try:
-    time.sleep(1)
+    time.sleep(0.6)
 except KeyboardInterrupt:
     cleared = False
-    time.sleep(0.8)
+    time.sleep(0.4)
     cleared = True
     raise
 print(globals().get("cleared", True))
 """,
-    "2. Not_twice": "assert 'begun' not in dir(), 'begun twice'\nbegun = time.sleep(1)",
+    "2. Not_twice": """
+assert "begun" not in dir(), "begun twice"
+begun = True
+time.sleep(0.6)
+del begun
+""",
     "3. Hides_it": """
 try:
-    time.sleep(1)
+    time.sleep(0.6)
 except KeyboardInterrupt:
     raise ConnectionError("none") from None
 """,
     "4. Keeps_half": """
 seen = globals().get("seen", 0) + 1
-time.sleep(1)
+time.sleep(0.6)
 print(seen)
 """,
     "5. Heeds_none": """
 try:
-    time.sleep(1)
+    time.sleep(0.6)
 except KeyboardInterrupt:
     pass
 """,
