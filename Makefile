@@ -65,7 +65,7 @@ site: ## build the course's site, in build/site
 record: environment ## record what the real checkpoints answer, in assets/real (needs the Hub)
 	@$(VENV_PYTHON) .ci/record.py
 
-checkpoints: environment ## train all models again: eight hours; one: make checkpoints ROLES=translator
+checkpoints: environment ## train all models again: some nine hours; one: make checkpoints ROLES=translator
 	@$(VENV_PYTHON) assets/recipes/rebuild.py $(ROLES)
 
 environment: ## make .venv, if it is not there or out of date

@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--outputs", action="store_true", help="keep the stored outputs")
     parser.add_argument("--into", type=Path, default=ROOT / "build" / "handout")
     options = parser.parse_args(arguments)
-    paths = every_notebook()
+    paths = every_notebook(ROOT)
     wanted = asked_for(parser, paths, options.names)
     if options.into.is_dir() and any(options.into.samefile(path.parent) for path in wanted):
         parser.error(f"--into {options.into} would overwrite the notebooks with their answers")

@@ -5,9 +5,9 @@ python .ci/interrupt.py 2.2 2.6    only these notebooks
 
 As somebody does who presses stop, and begins again in the same kernel. The whole notebook, at the
 end, must show what it stores. Imports are not interrupted, since after half a package only a new
-kernel helps: a first run, in a kernel of its own, tells what each cell imports, and a second one
-there how long it takes without. So the setup is left out, and the choice of a Hub, which has to
-come before its clients are imported.
+kernel helps: a first run, in a kernel of its own, tells what each cell imports, and another, how
+long it takes without. So the setup is left out, and the choice of a Hub, which has to come before
+its clients are imported.
 """
 
 import argparse
@@ -30,7 +30,7 @@ SHORTEST = 0.1  # seconds; what ends sooner nobody interrupts
 IMPORTED = """
 import contextlib as _contextlib, importlib as _importlib
 for _name in {}:
-    with _contextlib.suppress(ImportError):
+    with _contextlib.suppress(Exception):  # what the cell itself imports, it will tell
         _importlib.import_module(_name)
 """
 PAUSE = 2.0  # seconds from an interrupt until somebody runs the cell again
@@ -44,19 +44,32 @@ def numbered(notebook: NotebookNode) -> list[NotebookNode]:
     return cells
 
 
+def left_out(cell: NotebookNode) -> bool:
+    """Whether it is not interrupted: the setup, the catch-up, the choice of a Hub."""
+    return bool({"setup", "catch-up"} & {*tags(cell)}) or "connect_hub" in cell.source
+
+
+def imported(cell: NotebookNode, modules: list[str]) -> NotebookNode:
+    """A cell before another, which imports its modules, where that may be done."""
+    code = "" if left_out(cell) else IMPORTED.format(modules)
+    return new_code_cell(code, metadata={"number": cell.metadata["number"]})
+
+
 def measure(path: Path) -> tuple[Run, list[tuple[list[str], float]]]:
     """Run a notebook twice: how it went; what each code cell imports, and its seconds without."""
     notebook = nbformat.read(path, as_version=4)
     first, second = numbered(copy.deepcopy(notebook)), numbered(notebook)
     told = [new_code_cell("import sys as _sys\nprint(*_sys.modules)") for _ in first]
-    notebook.cells = [each for pair in zip(first, told, strict=True) for each in pair] + second
-    run = execute(path, timed=True, notebook=notebook)
-    there, found = set(), []
-    for cell, modules in zip(second, told, strict=True):
-        names = [name for name in text(modules).split() if name not in there]
-        there |= {*names}
-        found.append((names, seconds_of(cell)))
-    return run, found
+    notebook.cells = [each for pair in zip(first, told, strict=True) for each in pair]
+    run, there, modules = execute(path, notebook=notebook), set(), []
+    for cell in told:
+        modules.append([name for name in text(cell).split() if name not in there])
+        there |= {*modules[-1]}
+    if not run.error:
+        pairs = ((imported(c, names), c) for c, names in zip(second, modules, strict=True))
+        notebook.cells = [each for pair in pairs for each in pair]
+        run = execute(path, timed=True, notebook=notebook)
+    return run, [*zip(modules, map(seconds_of, second), strict=True)]
 
 
 def interrupt(path: Path, known: list[tuple[list[str], float]]) -> tuple[Run, str, list[str]]:
@@ -66,11 +79,10 @@ def interrupt(path: Path, known: list[tuple[list[str], float]]) -> tuple[Run, st
     cells = numbered(notebook)
     notebook.cells = []
     for number, (cell, (modules, took)) in enumerate(zip(cells, known, strict=True), start=1):
-        first = {"setup", "catch-up"} & {*tags(cell)} or "connect_hub" in cell.source
-        if took > SHORTEST and not first:
+        if took > SHORTEST and not left_out(cell):
             begun[number] = new_code_cell(cell.source, metadata={"tags": ["raises-exception"]})
             begun[number].metadata |= {"number": number, "seconds": took / 2}
-            notebook.cells += [new_code_cell(IMPORTED.format(modules)), begun[number]]
+            notebook.cells += [imported(cell, modules), begun[number]]
         notebook.cells.append(copy.deepcopy(cell))
     notebook.cells += cells
 

@@ -75,6 +75,13 @@ def test_the_token_of_hf_auth_login_counts(hub, tmp_path):
     assert said == "True\n"
 
 
+def test_the_place_of_that_token_may_begin_with_a_tilde_as_for_the_hubs_client(hub, tmp_path):
+    (tmp_path / "own-token").write_text(f"{hub.key}\n")
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "HF_HOME": str(tmp_path / "none")}
+    there = home | {"HF_TOKEN": "", "HF_TOKEN_PATH": "~/own-token"}
+    assert connected("print(connect().real)", **small(hub, **there)) == "True\n"
+
+
 COLAB = """
 import sys, types
 userdata = sys.modules["google.colab.userdata"] = types.ModuleType("userdata")

@@ -163,7 +163,7 @@ def test_what_cannot_be_written_is_told_of_one_notebook_and_the_report_still_com
     (folder := tmp_path / "notebooks").mkdir()
     for name in NOTEBOOKS:
         nbformat.write(new_notebook(), folder / f"{name}.ipynb")
-    replaced = {"NOTEBOOKS": folder, "BUILD": tmp_path / "build", "LAST": tmp_path / "none.ipynb"}
+    replaced = {"NOTEBOOKS": folder, "BUILD": tmp_path / "build"}
     replaced |= {"execute": executed, "publish": full, "share_cores": lambda jobs: None}
     for name, value in replaced.items():
         monkeypatch.setattr(f"course.{name}", value)
@@ -236,10 +236,10 @@ def test_a_file_as_a_shell_completes_it_names_that_notebook_alone(folder):
 AGAIN = {  # a cell that takes some time, by what an interrupt in its middle does to it
     "1. Good": """
 try:
-    time.sleep(0.6)
+    time.sleep(1.5)
 except KeyboardInterrupt:
     cleared = False
-    time.sleep(0.4)
+    time.sleep(0.9)
     cleared = True
     raise
 print(globals().get("cleared", True))
@@ -247,23 +247,23 @@ print(globals().get("cleared", True))
     "2. Not_twice": """
 assert "begun" not in dir(), "begun twice"
 begun = True
-time.sleep(0.6)
+time.sleep(1.5)
 del begun
 """,
     "3. Hides_it": """
 try:
-    time.sleep(0.6)
+    time.sleep(1.5)
 except KeyboardInterrupt:
     raise ConnectionError("none") from None
 """,
     "4. Keeps_half": """
 seen = globals().get("seen", 0) + 1
-time.sleep(0.6)
+time.sleep(1.5)
 print(seen)
 """,
     "5. Heeds_none": """
 try:
-    time.sleep(0.6)
+    time.sleep(1.5)
 except KeyboardInterrupt:
     pass
 """,
@@ -357,11 +357,15 @@ def wait_for(true: Callable[[], object]) -> None:
 
 
 def test_bench_measures_each_notebook_against_its_imports_and_tells_its_slowest_cells(course):
-    run = course("1", command="bench")
-    assert run.returncode == 0, run.stdout + run.stderr
-    whole, imports, slowest = re.search(
-        r"^1\. Good +([\d.]+) s +([\d.]+) s +\[2\] ([\d.]+) s", run.stdout, re.M
-    ).groups()
+    for _ in range(3):  # other tests run beside it, and may keep only the imports waiting
+        run = course("1", command="bench")
+        assert run.returncode == 0, run.stdout + run.stderr
+        whole, imports, slowest = re.search(
+            r"^1\. Good +([\d.]+) s +([\d.]+) s +\[2\] ([\d.]+) s", run.stdout, re.M
+        ).groups()
+        if float(imports) < float(whole):
+            break
+    assert float(imports) < float(whole), "the imports alone take less"
     assert float(slowest) > 1, "the cell that sleeps for a second"
     assert float(whole) > float(slowest), "a run is more than its slowest cell"
     times = float(re.search(r"([\d.]+) times the imports", run.stdout)[1])

@@ -148,14 +148,14 @@ def test_the_quiz_before_and_after_comes_as_a_sheet_without_answers(folder, tmp_
 
 @pytest.mark.parametrize("into", ["notebooks", "assets/../notebooks", "assets/recipes"])
 def test_it_is_not_laid_over_the_notebooks_with_their_answers(into, tmp_path, monkeypatch, capsys):
-    for path in ("notebooks/1. One.ipynb", "notebooks/2. Two.ipynb", "assets/recipes/Last.ipynb"):
+    last = f"assets/recipes/{handout.LAST.name}"
+    for path in ("notebooks/1. One.ipynb", "notebooks/2. Two.ipynb", last):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(new_notebook(cells=[new_code_cell("answer = 42")]), tmp_path / path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.ipynb")}
     monkeypatch.setattr(handout, "ROOT", tmp_path)
-    monkeypatch.setattr(handout, "LAST", tmp_path / "assets/recipes/Last.ipynb")
     with pytest.raises(SystemExit) as ended:
-        handout.main(["1", "Last", "--into", str(tmp_path / into)])
+        handout.main(["1", "Build", "--into", str(tmp_path / into)])
     assert ended.value.code == 2
     assert "would overwrite the notebooks with their answers" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.ipynb")} == before
