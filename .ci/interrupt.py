@@ -27,6 +27,8 @@ from outputs import code_cells, outputs, seconds_of, tags, text
 from restart import otherwise
 
 SHORTEST = 0.1  # seconds; what ends sooner nobody interrupts
+# A line each: in one long line nbclient would look for carriage returns for minutes.
+MODULES = "import sys as _sys\nprint(*_sys.modules, sep='\\n')"
 IMPORTED = """
 import contextlib as _contextlib, importlib as _importlib
 for _name in {}:
@@ -59,7 +61,7 @@ def measure(path: Path) -> tuple[Run, list[tuple[list[str], float]]]:
     """Run a notebook twice: how it went; what each code cell imports, and its seconds without."""
     notebook = nbformat.read(path, as_version=4)
     first, second = numbered(copy.deepcopy(notebook)), numbered(notebook)
-    told = [new_code_cell("import sys as _sys\nprint(*_sys.modules)") for _ in first]
+    told = [new_code_cell(MODULES) for _ in first]
     notebook.cells = [each for pair in zip(first, told, strict=True) for each in pair]
     run, there, modules = execute(path, notebook=notebook), set(), []
     for cell in told:
