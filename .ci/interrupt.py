@@ -7,7 +7,8 @@ As somebody does who presses stop, and begins again in the same kernel. The whol
 end, must show what it stores. Imports are not interrupted, since after half a package only a new
 kernel helps: a first run, in a kernel of its own, tells what each cell imports, and another, how
 long it takes without. So the setup is left out, and the choice of a Hub, which has to come before
-its clients are imported.
+its clients are imported. A cell tagged `once` may end otherwise than it stores: what it shows, such
+as a package's announcement, does not come again in a kernel in which it came.
 """
 
 import argparse
@@ -114,6 +115,9 @@ def interrupt(path: Path, known: list[tuple[list[str], float]]) -> tuple[Run, st
     ]
     if not run.error:
         notebook.cells = cells
+        for cell in [*code_cells(stored), *cells]:
+            if "once" in tags(cell):
+                cell.outputs = []
         amiss += otherwise(stored, notebook)
     return run, stopped, amiss
 

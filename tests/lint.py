@@ -21,10 +21,22 @@ from exercises import SOLUTION, assigns_answer, exercises_of
 from nbformat import NotebookNode
 from outputs import WIDGET, code_cells, images, outputs, tags, text
 
-TAGS = {"setup", "catch-up", "exercise", "self-check", "narrator", "volatile", "quiz", *needs.PATHS}
+TAGS = {
+    "setup",
+    "catch-up",
+    "exercise",
+    "self-check",
+    "narrator",
+    "volatile",
+    "once",
+    "quiz",
+    *needs.PATHS,
+}
 SLIDES = {"slide", "subslide", "fragment", "notes", "skip", "-"}  # "-": goes on with the one before
 ENDING = ["The real one", "Limits", "Exercises", "The Narrator", "Recap"]
 DEEPER = "Deeper (optional)"
+# Cells of the core: three are each about a whole service, and 2.1 takes attention in two steps.
+MOST = {"1.": 60, "2.": 60, "2.1.": 42, "2.9.": 60}
 CAPTION = re.compile(r"^\*Figure: (?P<seen>.{40,})\*$", re.MULTILINE)
 HEADING = re.compile(r"^(#{1,6}) (.+)$")
 MEASURED = re.compile(
@@ -274,9 +286,8 @@ def shows_something_within_five_code_cells(
 
 @rule
 def keeps_to_its_size(notebook: NotebookNode, name: str, course: Course) -> Iterator[str]:
-    """Core 25 to 40 cells (60 in 1, 2, 2.9), quiz and catch-up apart; deeper 25; code 20 lines."""
-    deeper, many = len(section(notebook, DEEPER)), name.startswith(("1. ", "2. ", "2.9."))
-    most = 60 if many else 40  # those three are each about a whole service
+    """Core 25 to 40 cells (see MOST), quiz and catch-up apart; deeper 25; code 20 lines."""
+    deeper, most = len(section(notebook, DEEPER)), MOST.get(name.split()[0], 40)
     core = sum(not {"quiz", "catch-up"} & set(tags(cell)) for cell in notebook.cells) - deeper
     if not 25 <= core <= most:
         yield f"the core must have 25 to {most} cells, not {core}"

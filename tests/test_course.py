@@ -267,6 +267,11 @@ try:
 except KeyboardInterrupt:
     pass
 """,
+    "6. Says_it_once": """
+seen = globals().get("seen", 0) + 1
+time.sleep(1.5)
+print(seen)
+""",
 }
 
 
@@ -275,10 +280,12 @@ def test_what_does_not_run_again_after_one_interrupt_is_found(course):
     (course.folder / "notebooks").mkdir()
     for name, source in AGAIN.items():
         cells = [new_code_cell("one = 1"), new_code_cell(f"import time\n\n{source}")]
-        if said := {"1": "True", "4": "1"}.get(name[0]):
+        if name == "6. Says_it_once":
+            cells[1].metadata["tags"] = ["once"]
+        if said := {"1": "True", "4": "1", "6": "1"}.get(name[0]):
             cells[1].outputs = [new_output("stream", name="stdout", text=f"{said}\n")]
         nbformat.write(new_notebook(cells=cells), course.folder / f"notebooks/{name}.ipynb")
-    run = course("--jobs", "5", command="interrupt")
+    run = course("--jobs", "6", command="interrupt")
     said = re.findall(r"^(\d)\. \w+ +in code cells (.*?): (.*)$", run.stdout, re.MULTILINE)
     assert sorted(said) == [
         ("1", "2", "ok"),
@@ -286,9 +293,10 @@ def test_what_does_not_run_again_after_one_interrupt_is_found(course):
         ("3", "2", "code cell 2, interrupted: ConnectionError: none"),
         ("4", "2", "code cell 2: 1 became 3"),
         ("5", "none (not in 2", "it was over, or paid no heed): ok"),
+        ("6", "2", "ok"),
     ]
     assert (run.returncode, run.stderr) == (1, ""), run.stdout
-    assert "2 of 5 ok" in run.stdout
+    assert "3 of 6 ok" in run.stdout
 
 
 @pytest.mark.parametrize("command", ["course", "bench", "interrupt", "restart"])

@@ -257,6 +257,8 @@ def test_stopped_it_keeps_what_was_learnt_goes_on_from_there_and_makes_nothing_t
         assert line["versions"]["torch"] == torch.__version__
         curve = json.loads(weights.with_name("training.json").read_text())
         assert [row["step"] for row in curve if "loss" in row] == list(range(1, 9))
+        cores = {1: "one CPU core"}.get(line["cores"], f"{line['cores']} CPU cores")
+        assert curve[-1]["device"] == cores, "its card says so"
         assert f"{line['loss']:.3f}" in second.stdout, "the table has it"
 
     third = subprocess.run(run, capture_output=True, text=True, check=True)

@@ -21,8 +21,8 @@ from conftest import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
-NAMES = {"advisories", "hub", "links", "newest", "site", "tell", "test"}
-WEEKLY = ["advisories", "hub", "links", "newest"]
+NAMES = {"advisories", "again", "hub", "links", "newest", "site", "tell", "test"}
+WEEKLY = ["advisories", "again", "hub", "links", "newest"]
 TELLING = [*WEEKLY, "site"]  # nobody waits for these, so an issue tells of a failure
 # Jobs that may do more than read. They run no package's code.
 MAY = {

@@ -209,7 +209,7 @@ pixels; an answer counts if it is the very word:
 
 `python assets/recipes/answerer.py`: from the eyes of `eyes.py`
 (whose own minutes are not counted), {steps:,} steps of {batch} scenes
-with {asked} questions each, in {minutes:.0f} minutes on one CPU core of two; `training.json` has
+with {asked} questions each, in {minutes:.0f} minutes on {device}; `training.json` has
 the curve.
 
 ## Limits

@@ -221,7 +221,7 @@ scene, not compared as strings: "two red cars" is true if there are just two.
 
 `python assets/recipes/captioner.py`: from the eyes of `eyes.py`
 (whose own minutes are not counted), {steps:,} steps of {batch} scenes
-in {minutes:.0f} minutes on one CPU core of two; `training.json` has the curve.
+in {minutes:.0f} minutes on {device}; `training.json` has the curve.
 
 ## Limits
 

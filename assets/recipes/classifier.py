@@ -283,7 +283,7 @@ On {scenes} scenes whose seeds no training has seen, drawn at 512 pixels:
 
 `python assets/recipes/classifier.py`: from the eyes of `eyes.py`
 (whose own minutes are not counted), {steps:,} steps of {batch} scenes
-in {minutes:.0f} minutes on one CPU core of two; `training.json` has the curve.
+in {minutes:.0f} minutes on {device}; `training.json` has the curve.
 
 ## Limits
 

@@ -377,7 +377,7 @@ Best (mAP 0.50 to 0.95): {best}. Worst: {worst}.
 ## Training
 
 `python assets/recipes/detector.py`: {steps:,} steps of {batch} scenes at {side} pixels, in
-{minutes:.0f} minutes on 2 CPU cores that did other work beside; `training.json` has the curve.
+{minutes:.0f} minutes on {device}; `training.json` has the curve.
 
 ## Limits
 

@@ -582,8 +582,8 @@ Above it, and so named, are {kept:.3f} of the test sounds.
 ## Training
 
 `python assets/recipes/listener.py`: {each} sounds of every kind are synthesised (some three minutes
-more, not counted), then {steps:,} steps of {batch} clips in {minutes:.0f} minutes on a busy CPU
-core; `training.json` has the curve.
+more, not counted), then {steps:,} steps of {batch} clips in {minutes:.0f} minutes on
+{device}; `training.json` has the curve.
 
 ## Limits
 

@@ -249,7 +249,7 @@ On {pairs} pairs of each sort about scenes whose seeds no training has seen, dra
 
 `python assets/recipes/matcher.py`: from the eyes of `eyes.py`
 (whose own minutes are not counted), {steps:,} steps of {batch} scenes
-with five texts each, in {minutes:.0f} minutes on one CPU core of two; `training.json` has the
+with five texts each, in {minutes:.0f} minutes on {device}; `training.json` has the
 curve.
 
 ## Limits

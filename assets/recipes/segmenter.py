@@ -676,7 +676,7 @@ exact box for each thing:
 
 `python assets/recipes/segmenter.py`: from the eyes of `eyes.py`
 (whose own minutes are not counted), {steps:,} steps of {batch}
-scenes at {side} pixels, in {minutes:.0f} minutes on one CPU core of two; `training.json` has the
+scenes at {side} pixels, in {minutes:.0f} minutes on {device}; `training.json` has the
 curve.
 
 ## Limits

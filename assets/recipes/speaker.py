@@ -900,7 +900,7 @@ transcriber after a fifth of a second of silence (word error rate, without case 
 
 ## Training
 
-`python assets/recipes/speaker.py`: {steps:,} steps in {minutes:.0f} minutes on two CPU cores, the
+`python assets/recipes/speaker.py`: {steps:,} steps in {minutes:.0f} minutes on {device}, the
 corpus not counted; `training.json` has the curve. The duration predictor is the stochastic one; a
 `noise_scale_duration` of 0.4 is this model's own, the usual 0.8 makes it gabble.
 

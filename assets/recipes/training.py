@@ -38,7 +38,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINTS = ROOT / "assets" / "checkpoints"
 MANIFEST = CHECKPOINTS / "manifest.json"
 NOT_LOADED = ("README.md", "training.json")
-CORES = "two CPU cores"  # what most checkpoints were trained on
+TWO = "two CPU cores"  # on which minutes are compared
+THREADS = torch.get_num_threads()  # rebuild.py gives each role one
+CORES = {1: "one CPU core", 2: TWO}.get(THREADS, f"{THREADS} CPU cores")
 # A processor without AVX-512 BF16 emulates bfloat16, at a thirtieth of float32's pace.
 FAST_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()
 PROCESSES = int(os.environ.get("WORLD_SIZE", "1"))  # as `accelerate launch` sets it
@@ -507,7 +509,7 @@ def facts(folder: Path) -> dict[str, float | str]:
         "megabytes": (folder / "model.safetensors").stat().st_size / 1e6,
         "minutes": history[-1]["seconds"] / 60,
         "steps": history[-1]["step"],
-        "device": history[-1].get("device", CORES),
+        "device": history[-1]["device"],
     }
 
 

@@ -1081,7 +1081,7 @@ case and punctuation, by jiwer. chrF: of the translation to English, by sacreble
 ## Training
 
 `python assets/recipes/transcriber.py`: {utterances:,} sentences are spoken (some minutes, not
-counted), then {steps:,} steps in {minutes:.0f} minutes on two busy CPU cores (with
+counted), then {steps:,} steps in {minutes:.0f} minutes on {device} (with
 AMX), in four stages: first it learns to write from phonemes, without any sound, then to hear them,
 then both at once, then long recordings.
 `training.json` has the curve.

@@ -22,6 +22,7 @@ from torch.utils.data import Dataset, get_worker_info
 from training import (
     CORES,
     PROCESSES,
+    TWO,
     MuonTrainer,
     Parts,
     facts,
@@ -250,11 +251,11 @@ def effort(folder: Path, batch: str, seconds: float) -> str:
     """
     known = facts(folder)
     said = "{steps:,} steps of {batch}, {minutes:.0f} minutes on {device}"
-    if known["device"] != CORES:
+    if known["device"] != TWO:
         known["slowly"] = known["steps"] * seconds / 60
         said += " (on {cores} a step takes {seconds:.2f} s, and all about {slowly:.0f} minutes)"
     said += "; `training.json` has the curve"
-    return said.format(batch=batch, cores=CORES, seconds=seconds, **known)
+    return said.format(batch=batch, cores=TWO, seconds=seconds, **known)
 
 
 def table(rows: list[tuple[str, ...]]) -> str:
