@@ -121,10 +121,11 @@ def differences(before: NotebookNode, after: NotebookNode) -> list[str]:
         form_only = bool({"volatile", "setup"} & {*tags(old), *tags(new)})
         blot = QUANTITY if form_only else NUMBER
         words = text(old), text(new)
-        form = ["".join(blot.sub("#", t).split()) for t in words]
-        if form[0] != form[1]:
-            at = next((i for i, (a, b) in enumerate(zip(*words)) if a != b), 0)  # noqa: B905
-            old_part, new_part = (t[max(0, at - 40) : at + 80] for t in words)
+        form = [blot.sub("#", t) for t in words]
+        if "".join(form[0].split()) != "".join(form[1].split()):
+            shown = form if form_only else words  # where quantities may differ, they are not shown
+            at = next((i for i, (a, b) in enumerate(zip(*shown)) if a != b), 0)  # noqa: B905
+            old_part, new_part = (t[max(0, at - 40) : at + 80] for t in shown)
             found.append(f"code cell {number}: text …{old_part!r} became …{new_part!r}")
         elif not form_only:
             for a, b in zip(*(NUMBER.findall(t) for t in words), strict=True):

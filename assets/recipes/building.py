@@ -70,16 +70,18 @@ def questions(split: str, places: Collection[str]) -> Iterator[Task]:
 
 def passages(axes: "Axes", rows: list[tuple[str, str]], width: int = 62, lines: int = 4) -> None:
     """Write passages of text below one another, each under its name, in place of a plot."""
-    axes.set(xlim=(0, 1), ylim=(len(rows), 0))
     axes.axis("off")
-    for at, (name, said) in enumerate(rows):
+    at = 0.6  # of lines, below the title
+    for name, said in rows:
         # The font lacks the letters that an untrained model makes of single bytes.
         said = "".join(
             c if c.isprintable() and (c < "\u0250" or c == "…") else "\ufffd" for c in said
         )
         short = "\n".join(textwrap.wrap(said.strip(), width, max_lines=lines, placeholder=" …"))
         axes.text(0, at, name, va="top", weight="bold", color="#0072B2")
-        axes.text(0, at + 0.2, short, va="top", size=9, parse_math=False)
+        axes.text(0, at + 1.1, short, va="top", size=9, parse_math=False)
+        at += 2.9 + short.count("\n")
+    axes.set(xlim=(0, 1), ylim=(max(at, 28), 0))  # so many lines do not crowd a figure
 
 
 PEOPLE = 4 * (("Ben", "library"), ("Ada", "zoo"), ("Leo", "market"), ("Nora", "harbour"))
