@@ -115,22 +115,29 @@ def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):
         local.start("gemini")
 
 
-def test_a_cell_that_is_interrupted_while_it_starts_one_leaves_none_running(monkeypatch):
+@pytest.mark.parametrize(
+    ("word", "raised"), [(None, KeyboardInterrupt), ("no JSON\n", RuntimeError)]
+)
+def test_a_start_that_is_interrupted_or_brings_no_word_of_ours_leaves_none_running(
+    monkeypatch, word, raised
+):
     started, popen = [], subprocess.Popen
 
-    def interrupted() -> None:
-        raise KeyboardInterrupt
+    def readline() -> str:
+        if word is None:
+            raise KeyboardInterrupt
+        return word
 
     def begin(*arguments: object, **options: object) -> types.SimpleNamespace:
         started.append(popen(*arguments, **options))
         process = types.SimpleNamespace(stdin=started[0].stdin)
         process.kill, process.wait = started[0].kill, started[0].wait
-        process.stdout = types.SimpleNamespace(readline=interrupted)
+        process.stdout = types.SimpleNamespace(readline=readline)
         return process
 
     monkeypatch.setattr(checkpoints, "_current", Tier("micro", "a test asks for it", named=True))
     monkeypatch.setattr(subprocess, "Popen", begin)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(raised):
         local.start("gemini")
     assert started[0].returncode  # it is dead, and was asked how it died
 

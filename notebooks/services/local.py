@@ -89,14 +89,14 @@ def start(name: str = "gemini", *options: str) -> Local:
             process.stdin.write(json.dumps({"key": key, "guest": guest}) + "\n")
             process.stdin.flush()
         line = process.stdout.readline()
-        port = json.loads(line)["port"] if line else 0
-    except BaseException:  # interrupted, or no such word: nobody would know of it, nor end it
+        port = json.loads(line)["port"]
+    except BaseException as problem:  # interrupted, or no word of ours: nobody else would end it
         process.kill()
         process.wait()
-        raise
-    if not line:
-        why = (started.log().splitlines() or ["it said nothing"])[-1]
-        raise RuntimeError(f"The local service {name} did not start: {why}")
+        if not isinstance(problem, ValueError):
+            raise
+        why = line.strip() or (started.log().splitlines() or ["it said nothing"])[-1]
+        raise RuntimeError(f"The local service {name} did not start: {why}") from None
     not_by_a_proxy()
     started.address = f"http://{HERE}:{port}"
     return started
