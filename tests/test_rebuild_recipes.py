@@ -73,6 +73,49 @@ losses = [row["loss"] for row in trained(trainer) if "loss" in row]
 if WRITES:
     (folder / "learnt.json").write_text(json.dumps([*model.weight[0].tolist(), *losses]))
 """
+# The eyes' two stages, of a line in place of pictures, and a matcher that starts from them.
+EYES = """
+import sys
+sys.path.insert(1, {recipes!r})
+import torch
+from training import TimedTrainer, options, trained, trainer_arguments
+
+class Points(torch.utils.data.Dataset):
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, index):
+        return {{"at": torch.tensor([index / 64, 1.0])}}
+
+class Line(torch.nn.Linear):
+    def forward(self, at):
+        return {{"loss": super().forward(at).square().mean()}}
+
+def learn(folder):
+    more = {{"per_device_train_batch_size": 8, "eval_strategy": "no"}}
+    arguments = trainer_arguments(folder, 8, 0, **more)
+    trainer = TimedTrainer(Line(2, 1), arguments, train_dataset=Points())
+    trainer.own_names = True  # it is no model of transformers
+    return trained(trainer)
+
+def eyes(folder):
+    for stage in ("look", "count"):
+        learn(folder / stage)
+
+if __name__ == "__main__":
+    eyes(options("eyes", "A line.").build)
+"""
+MATCHER = """
+from eyes import eyes, learn, options
+from training import write_history
+
+args = options("matcher", "A line.")
+eyes(args.build.parent / "eyes")
+history = learn(args.build)
+args.output.mkdir(parents=True)
+(args.output / "model.safetensors").write_bytes(b"a line")
+write_history(args.output, history)
+"""
 # With --cpu it would start one alone; a recipe says itself that it is for the CPU.
 TWO = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2"]
 TWO += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
@@ -264,6 +307,21 @@ def test_stopped_it_keeps_what_was_learnt_goes_on_from_there_and_makes_nothing_t
     third = subprocess.run(run, capture_output=True, text=True, check=True)
     assert third.stdout.count("made already by this recipe") == 2
     assert len((build / "rebuild.jsonl").read_text().splitlines()) == 2
+
+
+def test_what_others_start_from_is_trained_once(tmp_path: Path, monkeypatch):
+    scripts = tmp_path / "recipes"
+    scripts.mkdir()
+    (scripts / "eyes.py").write_text(EYES.format(recipes=str(RECIPES)), "utf-8")
+    (scripts / "matcher.py").write_text(MATCHER, "utf-8")
+    monkeypatch.setattr(rebuild, "RECIPES", scripts)
+    place = rebuild.Place(tmp_path / "build", tmp_path / "into", tmp_path / "journal", smoke=True)
+    assert rebuild.rebuild(["eyes", "matcher"], place, cores=1) == []
+    assert [line["role"] for line in place.lines()] == ["eyes", "matcher"]
+    for stage in rebuild.EYES_STAGES:
+        assert len(list((place.build / "eyes" / stage).iterdir())) == 1, "the matcher found it"
+    (own,) = (place.build / "matcher").iterdir()
+    assert (own / "checkpoint-8").is_dir()
 
 
 def test_one_that_fails_is_quoted_and_does_not_stop_the_others(tmp_path: Path, monkeypatch, capsys):

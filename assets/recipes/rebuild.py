@@ -444,10 +444,13 @@ class Training:
         command += [f"--seed={place.seed}"]
         command += [f"--build={place.build / role}", f"--output={place.into / role}"]
         command += ["--smoke"] if place.smoke else []
+        needs = (role, *ROLES[role].after)
         threads = {"OMP_NUM_THREADS": str(cores), "TOKENIZERS_PARALLELISM": "false"}
         ours = {"COURSE_PROGRESS": str(self.progress)}
-        # Its states are for this recipe: of an older one they would pass for what this one makes.
-        ours["COURSE_RECIPE"] = self.recipe
+        # States are for this recipe: of an older one they would pass for what this one makes. So
+        # are those that it starts from, which their own training has named by their own recipe.
+        recipes = {place.build / name: recipe_hash(name, place.seed, place.smoke) for name in needs}
+        ours["COURSE_RECIPES"] = json.dumps({str(at): hash for at, hash in recipes.items()})
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 command,

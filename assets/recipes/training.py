@@ -391,8 +391,10 @@ def trained(trainer: TimedTrainer, *more: Callable) -> list[dict]:
     kinds = type(trainer), type(trainer.model), type(data), TimedTrainer, *more
     settings = {k: v for k, v in trainer.args.to_dict().items() if not k.endswith("_dir")}
     settings |= {"processes": PROCESSES} if PROCESSES > 1 else {}
-    if recipe := os.environ.get("COURSE_RECIPE"):  # rebuild.py's hash of all that decides
-        settings["recipe"] = recipe
+    # rebuild.py's hashes of all that decides, by folder: a role's, and that of what it starts from.
+    for place, recipe in json.loads(os.environ.get("COURSE_RECIPES", "{}")).items():
+        if Path(trainer.args.output_dir).is_relative_to(place):
+            settings["recipe"] = recipe
     folder = made_for(
         Path(trainer.args.output_dir),
         code=[source(inspect.getfile(kind)) for kind in kinds],
