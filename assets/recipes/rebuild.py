@@ -65,11 +65,9 @@ class Cells(NamedTuple):
 class Role:
     """A recipe: what it needs before it, and where its figures are.
 
-    timed_on: the cores on which its card's minutes were measured. figures: for each target of
-    thresholds.toml, cells of the card that the recipe writes.
+    figures: for each target of thresholds.toml, cells of the card that the recipe writes.
     """
 
-    timed_on: int
     after: tuple[str, ...] = ()
     figures: dict[str, Cells] = field(default_factory=dict)
 
@@ -91,9 +89,8 @@ CONDITIONS = {
 }
 WAYS = ("English to French", "English to Spanish", "French to English", "Spanish to English")
 ROLES = {
-    "eyes": Role(1),  # not shipped: five others start from them
+    "eyes": Role(),  # not shipped: five others start from them
     "transcriber": Role(
-        2,
         figures={
             f"{condition}.{code}": Cells(row, column)
             for condition, row in CONDITIONS.items()
@@ -108,7 +105,6 @@ ROLES = {
         },
     ),
     "segmenter": Role(
-        1,
         ("eyes",),
         {
             "click": Cells("one click, the mask with the highest score"),
@@ -118,7 +114,6 @@ ROLES = {
         },
     ),
     "speaker": Role(  # measured by the course's own transcriber, always the same ears
-        2,
         figures={
             "wer": Cells(("0 |", "1 |", "2 |", "3 |"), -2),
             "voices": Cells("voices told apart"),
@@ -126,7 +121,6 @@ ROLES = {
         },
     ),
     "assistant": Role(
-        2,
         figures={f"skills.{name}": Cells(f"{name} |", -2) for name in LIMITS["assistant"]["skills"]}
         | {f"new_names.{name}": Cells(f"{name} |") for name in ("json", "call", "from text")}
         | {f"unseen.{name}": Cells(name) for name in ("robot + explain", "pirate + sum")}
@@ -136,7 +130,6 @@ ROLES = {
         },
     ),
     "detector": Role(
-        2,
         figures={
             "map50": Cells("mAP at IoU 0.50"),
             "map": Cells("mAP over IoU 0.50 to 0.95"),
@@ -144,7 +137,6 @@ ROLES = {
         },
     ),
     "classifier": Role(
-        1,
         ("eyes",),
         {
             "thing": Cells("a thing alone"),
@@ -153,17 +145,14 @@ ROLES = {
         },
     ),
     "captioner": Role(
-        1,
         ("eyes",),
         {"true": Cells("every fact"), "named": Cells("every kind of thing")},
     ),
     "answerer": Role(
-        1,
         ("eyes",),
         {"overall": Cells("mean of the six"), "each": Cells(QUESTIONS)},
     ),
     "chatbot": Role(
-        2,
         figures={
             "all": Cells("all turns"),
             "asked": Cells("it is asked for, up to"),
@@ -172,7 +161,6 @@ ROLES = {
         },
     ),
     "listener": Role(
-        1,
         figures={
             "accuracy": Cells("the labels of `sounds.toml`"),
             "both": Cells("both sounds of a mixture"),
@@ -181,19 +169,16 @@ ROLES = {
         },
     ),
     "matcher": Role(
-        1,
         ("eyes",),
         {"random": Cells("a full description of"), "swapped": Cells("something true, or")},
     ),
     "translator": Role(
-        2,
         figures={
             "chrf": Cells(WAYS),
             "never_trained_at_most": Cells("Spanish to French, never trained"),
         },
     ),
     "summarizer": Role(
-        2,
         figures={"rouge_l": Cells("ROUGE-L against"), "facts": Cells("who, what and where")},
     ),
 }
@@ -381,7 +366,7 @@ class Place:
         took = [minutes for made, on, minutes in lines if (made, on) == (role, cores)]
         if took and took[-1]:  # a try of seconds is 0.0 minutes
             return took[-1]
-        return expected(role)[1] * (ONE_CORE if cores < ROLES[role].timed_on else 1)
+        return expected(role)[1] * (ONE_CORE if cores < timed_on(role) else 1)
 
 
 def expected(role: str) -> tuple[int, float]:
@@ -395,6 +380,13 @@ def expected(role: str) -> tuple[int, float]:
     slowly = re.search(r"all about (\d+) minutes", card)  # where it was trained on something faster
     said = slowly or re.search(r"(\d+)\s+minutes\s+on", card)
     return log[-1]["step"], float(said[1]) if said else log[-1]["seconds"] / 60
+
+
+def timed_on(role: str) -> int:
+    """On how many cores the minutes were measured that `expected` tells."""
+    if not (path := CHECKPOINTS / role / "training.json").is_file():
+        return 1
+    return 1 if json.loads(path.read_text("utf-8"))[-1]["device"] == "one CPU core" else 2
 
 
 def longest_first(minutes: dict[str, float]) -> dict[str, float]:
@@ -450,7 +442,7 @@ class Training:
         # States are for this recipe: of an older one they would pass for what this one makes. So
         # are those that it starts from, which their own training has named by their own recipe.
         recipes = {place.build / name: recipe_hash(name, place.seed, place.smoke) for name in needs}
-        ours["COURSE_RECIPES"] = json.dumps({str(at): hash for at, hash in recipes.items()})
+        ours["COURSE_RECIPES"] = json.dumps({str(at): recipe for at, recipe in recipes.items()})
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 command,
