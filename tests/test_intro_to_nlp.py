@@ -28,7 +28,7 @@ def names(execution, cells):  # after the notebooks' run, so as not to compete w
 
 
 def test_attention_by_hand_notices_a_forgotten_root_and_a_forgotten_head(cells, names):
-    source = cell_with(cells, "attention.q_proj")
+    source = cell_with(cells, "by_heads(attention.q_proj")
     assert_notices_a_slip(source, "key.shape[-1] ** 0.5", "key.shape[-1]", names)
     assert_notices_a_slip(
         source, ".transpose(0, 1).flatten(1)", ".flatten(0, 1).view(-1, 160)", names

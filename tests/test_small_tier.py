@@ -51,7 +51,7 @@ WHOLE = ("1. ", "2.6. ", "2.7. ")
 SHORTER = {  # loops that repeat the same calls: fewer rounds show as much here
     "side = 14  # points a side": "side = 4",
     "truth, clicks=5": "truth, clicks=2",
-    "for number in (8, 8, 4):": "for number in (1,):",
+    "for n in (8, 8, 4):": "for n in (1,):",
     "crowds, measured = (1, 2, 4, 8),": "crowds, measured = (1, 2),",
     "twice = 2 * train.to_numpy().tolist()": "twice = train.to_numpy().tolist()[:4]",
     '"num_train_epochs": 4': '"num_train_epochs": 1',
